@@ -1,0 +1,11 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What makes a MONAI bundle run pleasant: misspelt settings are found, errors are readable."""
+
+from __future__ import annotations
+
+from monai_semise.bundle.check_settings import check_settings, unknown_settings
+from monai_semise.bundle.report_errors import find_semise_error, report_semise_errors
+
+__all__ = ["check_settings", "find_semise_error", "report_semise_errors", "unknown_settings"]

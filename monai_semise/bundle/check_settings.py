@@ -1,0 +1,137 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Stop a bundle run whose settings hold a misspelt name.
+
+MONAI adds an override whose key does not exist (``--alhpa 0.7``) to the config without a word. A config can neither
+hook into that nor see itself, so this module finds the running ``ConfigWorkflow`` among the callers: the one
+workaround of the package that looks at the stack. ``tests/bundle/test_check_settings.py`` tells when MONAI rejects
+unknown keys by itself and this file can go.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
+from monai.bundle.utils import ID_SEP_KEY
+from monai.utils.module import optional_import
+
+from monai_semise.utils import InputError
+
+__all__ = ["check_settings", "unknown_settings"]
+
+TARGET = "_target_"
+RESERVED = {"imports", "initialize", "run", "finalize"} | {
+    spec["id"].split("::")[0] for kind in (TrainProperties, InferProperties, MetaProperties) for spec in kind.values()
+}
+
+
+def check_settings() -> None:
+    """Raise when the running bundle config holds a setting that nothing uses; for the ``initialize`` list of a config.
+
+    A setting is known when a JSON file beside the config (or in a folder below) has it, another setting refers to it,
+    or it is an argument that its component takes.
+
+    Raises:
+        InputError: naming the setting and the one that was probably meant.
+        RuntimeError: outside a bundle run.
+    """
+    workflow = _running_workflow()
+    known: set[str] = set()
+    for file in Path(workflow.config_root_path).rglob("*.json"):
+        try:
+            known.update(key for key, *_ in _settings(json.loads(file.read_text(encoding="utf-8"))))
+        except (json.JSONDecodeError, UnicodeDecodeError):  # not a config
+            continue
+    problems = unknown_settings(workflow.parser.config, known)
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+def unknown_settings(config: Mapping[str, Any], known: set[str]) -> list[str]:
+    """Find settings that are neither known, referred to, nor taken by their component.
+
+    Args:
+        config: content of a bundle config, overrides included.
+        known: ids that are right whatever the rest says.
+
+    Returns:
+        a sentence for each, naming the id and, when one is close, the id that was probably meant.
+
+    Example:
+        >>> unknown_settings({"alpha": 0.5, "alhpa": 0.7, "run": ["$@alpha"]}, known={"alpha", "run"})
+        ['unknown setting "alhpa"; did you mean "alpha"?']
+    """
+    referred = set(re.findall(r"@((?:\w+(?:::|#))*\w+)", json.dumps(config, default=str).replace("#", ID_SEP_KEY)))
+    problems: list[str] = []
+    faulty: list[str] = []
+    for key, name, parent in _settings(config):
+        own = key.startswith("_") or name.startswith("_")  # MONAI's metadata and syntax, and comments
+        if own or key in known or key in RESERVED or any(key.startswith(f) for f in faulty):
+            continue
+        if any(reference == key or reference.startswith(key + ID_SEP_KEY) for reference in referred):
+            continue
+        siblings = [sibling for sibling in parent if sibling != name]
+        if TARGET in parent:
+            accepted = _arguments(parent[TARGET])
+            if accepted is None or name in accepted:
+                continue
+            siblings = sorted(accepted)
+        path = key.rpartition(ID_SEP_KEY)[0]
+        close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
+        if not close and path and TARGET not in parent:
+            continue  # a new entry of a plain dictionary, such as one more metric
+        meant = ID_SEP_KEY.join(filter(None, (path, close[0]))) if close else _anywhere(key, known)
+        problems.append(f'unknown setting "{key}"' + (f'; did you mean "{meant}"?' if meant else ""))
+        faulty.append(key + ID_SEP_KEY)
+    return problems
+
+
+def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Id, own name and enclosing dictionary of every setting."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            key = f"{prefix}{name}".replace("#", ID_SEP_KEY)
+            yield key, name, config
+            yield from _settings(value, key + ID_SEP_KEY)
+    elif isinstance(config, list):
+        for n, value in enumerate(config):
+            yield from _settings(value, f"{prefix}{n}{ID_SEP_KEY}")
+
+
+def _anywhere(key: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def _arguments(target: Any) -> set[str] | None:
+    """Names that the component takes; None when it takes any, or cannot be told."""
+    if not isinstance(target, str) or "." not in target:
+        return None
+    module, _, name = target.rpartition(".")
+    component, found = optional_import(module, name=name)
+    try:
+        parameters = inspect.signature(component).parameters.values() if found else None
+    except (TypeError, ValueError):
+        parameters = None
+    if parameters is None or any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters}
+
+
+def _running_workflow() -> ConfigWorkflow:
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigWorkflow):
+            return caller
+        frame = frame.f_back
+    raise RuntimeError("check_settings belongs in the `initialize` list of a MONAI bundle config")

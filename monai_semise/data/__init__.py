@@ -1,0 +1,38 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Datalist to graded batches: one file format, datasets of views and pairs, and a batch sampler."""
+
+from __future__ import annotations
+
+from monai_semise.data.datalist import (
+    UNGRADED,
+    check_datalist,
+    healthy_indices,
+    load_datalist,
+    read_grade_names,
+    write_datalist,
+)
+from monai_semise.data.pair_dataset import PairDataset
+from monai_semise.data.pairs import PreferencePair, draw_preference_pairs, read_pairs, write_pairs
+from monai_semise.data.phantoms import ensure_phantoms, make_phantom
+from monai_semise.data.samplers import GradeBalancedBatchSampler
+from monai_semise.data.two_view_dataset import TwoViewDataset
+
+__all__ = [
+    "UNGRADED",
+    "GradeBalancedBatchSampler",
+    "PairDataset",
+    "PreferencePair",
+    "TwoViewDataset",
+    "check_datalist",
+    "draw_preference_pairs",
+    "ensure_phantoms",
+    "healthy_indices",
+    "load_datalist",
+    "make_phantom",
+    "read_grade_names",
+    "read_pairs",
+    "write_datalist",
+    "write_pairs",
+]

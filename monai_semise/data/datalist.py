@@ -1,0 +1,224 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_semise.utils import InputError, write_json
+
+__all__ = ["SECTIONS", "UNGRADED", "check_datalist", "healthy_indices", "load_datalist", "read_grade_names", "write_datalist"]
+
+SECTIONS = ("training", "validation", "test", "unlabelled")
+FIELDS = ("image", "severity", "mask", "group")
+UNGRADED = -1
+"""Severity of an image without a grade, once loaded."""
+
+Item = dict[str, Any]
+Datalist = dict[str, list[Item]]
+
+
+def load_datalist(
+    path: str | os.PathLike,
+    base_dir: str | os.PathLike | None = None,
+    required: Sequence[str] = ("training",),
+) -> Datalist:
+    """Read and check a datalist: a Decathlon-style JSON file of what to train, validate and test on.
+
+    .. code-block:: json
+
+        {"training":   [{"image": "a.png", "severity": 0, "group": "patient-1"}],
+         "validation": [{"image": "b.png", "severity": 2, "mask": "b_mask.png"}],
+         "test": [],
+         "unlabelled": [{"image": "c.png"}]}
+
+    ``severity`` is a whole number, 0 = healthy, missing or null = ungraded; ``mask`` and ``group`` (patient or study,
+    never split between training and the other sections) are optional. Fields of your own are kept.
+
+    Args:
+        path: the JSON file.
+        base_dir: folder that relative image paths start from; by default that of the file.
+        required: sections that must not be empty.
+
+    Returns:
+        the four sections. Every item has an absolute ``image``, an integer ``severity`` (:data:`UNGRADED` = -1 when it
+        has none) and an ``index``: its position in its section; unlabelled items count on from the training ones, so
+        that ``training + unlabelled`` is numbered throughout.
+
+    Raises:
+        InputError: naming the item and the field, when anything cannot be used.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
+        raise InputError(
+            f"datalist {path}: expected an object with the lists {', '.join(SECTIONS)}; found "
+            f"{list(content)[:5] if isinstance(content, dict) else type(content).__name__}"
+        )
+    for key, value in content.items():
+        if key not in SECTIONS and isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            guess = difflib.get_close_matches(key, SECTIONS, n=1, cutoff=0.5)
+            hint = f'; did you mean "{guess[0]}"?' if guess else f"; the sections are {', '.join(SECTIONS)}"
+            raise InputError(f'datalist {path}: unknown section "{key}"{hint}')
+    root = Path(base_dir) if base_dir is not None else path.absolute().parent
+    datalist: Datalist = {}
+    for section in SECTIONS:
+        entries = content.get(section, [])
+        if not isinstance(entries, list):
+            raise InputError(f"datalist {path}: {section} must be a list, found {type(entries).__name__}")
+        start = len(datalist["training"]) if section == "unlabelled" else 0
+        datalist[section] = [
+            {**_check_item(entry, f"{section}[{n}]", section, root), "index": start + n}
+            for n, entry in enumerate(entries)
+        ]
+    for section in required:
+        if not datalist[section]:
+            raise InputError(f"datalist {path}: the {section} section is empty; give it graded images")
+    check_datalist(datalist, name=f"datalist {path}")
+    return datalist
+
+
+def read_grade_names(path: str | os.PathLike) -> list[str] | None:
+    """Names of the grades, from 0, when the datalist gives them as a list ``grades``; None otherwise."""
+    content = _read_json(Path(path))
+    names = content.get("grades") if isinstance(content, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def write_datalist(path: str | os.PathLike, datalist: Mapping[str, Any]) -> None:
+    """Write a datalist as JSON, whole or not at all.
+
+    Image and mask paths inside the folder of ``path`` become relative to it, so that the folder can be moved.
+
+    Args:
+        path: the JSON file to write.
+        datalist: sections as in :func:`load_datalist`; other keys (a name, a description) are written as they are.
+    """
+    folder = Path(path).absolute().parent
+
+    def portable(item: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in item.items() if v is not None and k != "index" and (k, v) != ("severity", UNGRADED)}
+        for field in ("image", "mask"):
+            if field in kept and Path(kept[field]).is_absolute() and Path(kept[field]).is_relative_to(folder):
+                kept[field] = Path(kept[field]).relative_to(folder).as_posix()
+        return kept
+
+    write_json(path, {k: [portable(i) for i in v] if k in SECTIONS else v for k, v in datalist.items()})
+
+
+def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: str = "datalist") -> None:
+    """Check that the sections can be trained on together.
+
+    Args:
+        datalist: sections as returned by :func:`load_datalist`.
+        name: what to call it in an error.
+
+    Raises:
+        InputError: for an empty training section, no healthy training image, a single grade, an image or a group that
+            is both in training and in another section, or an image listed twice.
+    """
+    training = datalist.get("training", [])
+    if not training:
+        raise InputError(f"{name}: the training section is empty; give it at least two graded images")
+    grades = sorted({item["severity"] for item in training if item["severity"] != UNGRADED})
+    if not grades:
+        raise InputError(f"{name}: no training image has a severity; grade some of them (0 = healthy, 1, 2, ...)")
+    if grades[0] != 0:
+        raise InputError(
+            f"{name}: no healthy training image (severity 0) found, only severity {grades}; "
+            "the severity score is the distance from healthy, so add healthy images or let 0 be the mildest grade"
+        )
+    if len(grades) == 1:
+        raise InputError(f"{name}: all training images have severity {grades[0]}; add images of at least one other")
+    seen: dict[str, str] = {}
+    group_of: dict[str, str] = {}
+    for section in SECTIONS:
+        side = "training" if section == "unlabelled" else section
+        for n, item in enumerate(datalist.get(section, [])):
+            where = f"{section}[{n}]"
+            if item["image"] in seen:
+                raise InputError(f"{name}: {where}.image: {item['image']} is also {seen[item['image']]}; list it once")
+            seen[item["image"]] = where
+            group = item.get("group")
+            if group is None:
+                continue
+            first = group_of.setdefault(str(group), where)
+            first_side = first.split("[")[0].replace("unlabelled", "training")
+            if first_side != side:
+                raise InputError(
+                    f"{name}: {where}.group: {group!r} is also in {first}; "
+                    "a patient must not be on both sides of a split, so move all of its images to one section"
+                )
+
+
+def healthy_indices(items: Sequence[Mapping[str, Any]]) -> list[int]:
+    """``index`` of the healthy items (severity 0) among datalist items.
+
+    Example:
+        >>> healthy_indices([{"index": 0, "severity": 2}, {"index": 1, "severity": 0}])
+        [1]
+    """
+    return [int(item["index"]) for item in items if item["severity"] == 0]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"datalist {path}: cannot be read ({error})") from error
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"datalist {path}: not valid JSON ({error})") from error
+
+
+def _check_item(entry: Any, where: str, section: str, root: Path) -> Item:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object with an image, found {type(entry).__name__}")
+    for field in entry:
+        guess = difflib.get_close_matches(field, FIELDS, n=1, cutoff=0.8)
+        if field not in FIELDS and guess:
+            raise InputError(f'{where}: unknown field "{field}"; did you mean "{guess[0]}"?')
+    item = dict(entry)
+    for field in ("image", "mask"):
+        if field == "mask" and item.get(field) is None:
+            item.pop(field, None)
+            continue
+        item[field] = _check_path(item.get(field), f"{where}.{field}", root)
+    item["severity"] = _check_severity(entry.get("severity"), f"{where}.severity")
+    if section == "unlabelled" and item["severity"] != UNGRADED:
+        raise InputError(f"{where}.severity: {item['severity']} in the unlabelled section; move it to training")
+    if item.get("group") is None:
+        item.pop("group", None)
+    elif not isinstance(item["group"], (str, int)) or isinstance(item["group"], bool):
+        raise InputError(f"{where}.group: expected a patient or study id (text or number), found {item['group']!r}")
+    return item
+
+
+def _check_path(value: Any, where: str, root: Path) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InputError(f"{where}: expected a file path, found {value!r}")
+    path = root / value
+    try:
+        exists = path.exists()
+    except OSError:  # a name too long for the file system
+        exists = False
+    if not exists:
+        raise InputError(f"{where}: {path} does not exist; correct the path, or remove the item")
+    return str(path)
+
+
+def _check_severity(value: Any, where: str) -> int:
+    if value is None:
+        return UNGRADED
+    if isinstance(value, bool) or not (isinstance(value, int) or isinstance(value, float) and value.is_integer()):
+        raise InputError(f"{where}: {value!r} is not a whole number; use 0 (healthy), 1, 2, ..., or leave it out")
+    if value < 0:
+        raise InputError(f"{where}: {value!r} is negative; use 0 (healthy), 1, 2, ..., or leave it out when ungraded")
+    return int(value)
+

@@ -1,0 +1,34 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The losses of the paper: each a pure function on embeddings or distances, and a module around it."""
+
+from __future__ import annotations
+
+from monai_semise.losses.cosine import cosine_distance
+from monai_semise.losses.healthy_reference import healthy_reference
+from monai_semise.losses.margin_contrastive import (
+    MarginContrastiveLoss,
+    batch_margin_contrastive_loss,
+    margin_contrastive_loss,
+)
+from monai_semise.losses.nt_xent import NTXentLoss, nt_xent_loss
+from monai_semise.losses.preference import PreferenceLoss, batch_preference_loss, comparable_pairs, preference_loss
+from monai_semise.losses.semise import HealthyAnomalyLoss, SemiseLoss, semise_loss
+
+__all__ = [
+    "HealthyAnomalyLoss",
+    "MarginContrastiveLoss",
+    "NTXentLoss",
+    "PreferenceLoss",
+    "SemiseLoss",
+    "batch_margin_contrastive_loss",
+    "batch_preference_loss",
+    "comparable_pairs",
+    "cosine_distance",
+    "healthy_reference",
+    "margin_contrastive_loss",
+    "nt_xent_loss",
+    "preference_loss",
+    "semise_loss",
+]

@@ -1,0 +1,26 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from monai_semise.utils.distributed import gather_with_gradient, is_main_process, rank, unwrap, world_size
+from monai_semise.utils.errors import InputError, SemiseError, TrainingError
+from monai_semise.utils.files import ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
+from monai_semise.utils.tensors import plain_tensor
+
+__all__ = [
+    "InputError",
+    "SemiseError",
+    "TrainingError",
+    "ensure_writable",
+    "gather_with_gradient",
+    "is_main_process",
+    "load_checkpoint",
+    "plain_tensor",
+    "rank",
+    "save_checkpoint",
+    "unwrap",
+    "world_size",
+    "write_json",
+    "write_whole",
+]

@@ -1,0 +1,74 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Collectives that keep gradients, and who is who among the ranks.
+
+Convention of this package: every rank computes the loss of the *whole* gathered batch. The backward pass of the gather
+sums the gradients over the ranks, and ``DistributedDataParallel`` averages the parameter gradients, so the result
+equals one process with the whole batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["gather_with_gradient", "is_main_process", "rank", "unwrap", "world_size"]
+
+
+def world_size() -> int:
+    """Number of processes in the default group; 1 outside a distributed run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Rank of this process in the default group; 0 outside a distributed run."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes files."""
+    return rank() == 0
+
+
+def unwrap(network: nn.Module) -> Any:
+    """The network inside ``DistributedDataParallel`` or ``DataParallel``, or the network itself."""
+    return getattr(network, "module", network)
+
+
+class _AllGather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, sizes: list[int]) -> Tensor:
+        ctx.sizes = sizes
+        padded = local.new_zeros((max(sizes), *local.shape[1:]))
+        padded[: local.shape[0]] = local
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].contiguous()
+        dist.all_reduce(total)
+        return torch.split(total, ctx.sizes)[rank()], None
+
+
+def gather_with_gradient(local: Tensor) -> Tensor:
+    """Concatenate ``local`` of all ranks along the first axis, in rank order, keeping gradients.
+
+    Args:
+        local: tensor of shape (n_r, ...); n_r may differ between ranks, the other axes may not.
+
+    Returns:
+        tensor of shape (sum of n_r, ...). Outside a distributed run, ``local`` itself.
+    """
+    if world_size() == 1:
+        return local
+    size = torch.tensor([local.shape[0]], device=local.device)
+    sizes = [torch.empty_like(size) for _ in range(world_size())]
+    dist.all_gather(sizes, size)
+    # contiguous: a collective sends the memory as it lies
+    return _AllGather.apply(local.contiguous(), [int(n) for n in sizes])

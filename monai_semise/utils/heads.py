@@ -1,0 +1,12 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where each head lies on the head axis of the network's output (N, H, D) and of the losses' input (V, N, H, D)."""
+
+from __future__ import annotations
+
+__all__ = ["CONTRAST", "PREFERENCE", "PROJECTION"]
+
+PROJECTION = 0  # g(f(x)): phase 1, and the healthy reference
+PREFERENCE = 1  # h(g(f(x))): compared with the healthy reference
+CONTRAST = -1  # NT-Xent; the preference head itself unless the network has separate heads

@@ -1,0 +1,19 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from monai_semise.utils import write_whole
+
+__all__ = ["save_figure"]
+
+
+def save_figure(figure: Figure, path: str | os.PathLike, dpi: int = 110) -> None:
+    """Save a figure as PNG, whole or not at all, without a display."""
+    with write_whole(path, "wb") as stream:
+        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=dpi)

@@ -1,0 +1,57 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "monai_semise" / "__init__.py").read_text()).group(1)  # type: ignore[union-attr]
+
+setup(
+    name="monai-semise",
+    version=VERSION,
+    description="Semi-supervised severity representations of medical images (SEMISE) for MONAI",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["monai_semise", "monai_semise.*"]),
+    package_data={"monai_semise": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.8",
+        "monai>=1.6",
+        "pytorch-ignite>=0.5",
+        "nibabel>=5",
+        "pydicom>=2.4",
+        "itk>=5.3",
+        "numpy",
+        "fire",  # what "python -m monai.bundle" reads its command line with
+        "Pillow",
+        "matplotlib",
+        "tqdm",
+        "tensorboard",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "jsonschema",
+            "pyrefly",
+            "pytest",
+            "pytorch-metric-learning>=2.5",
+            "ruff",
+            "scikit-learn",
+            "scipy",
+            "torchmetrics",
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Healthcare Industry",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
