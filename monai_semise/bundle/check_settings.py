@@ -19,10 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigWorkflow
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
-from monai.utils.module import optional_import
+from monai.utils import BundlePropertyConfig, optional_import
 
 from monai_semise.utils import InputError
 
@@ -30,7 +30,9 @@ __all__ = ["check_settings", "unknown_settings"]
 
 TARGET = "_target_"
 RESERVED = {"imports", "initialize", "run", "finalize"} | {
-    spec["id"].split("::")[0] for kind in (TrainProperties, InferProperties, MetaProperties) for spec in kind.values()
+    str(spec[BundlePropertyConfig.ID]).split(ID_SEP_KEY)[0]  # pyrefly: ignore [bad-index]
+    for kind in (TrainProperties, InferProperties, MetaProperties)
+    for spec in kind.values()
 }
 
 
@@ -51,7 +53,7 @@ def check_settings() -> None:
             known.update(key for key, *_ in _settings(json.loads(file.read_text(encoding="utf-8"))))
         except (json.JSONDecodeError, UnicodeDecodeError):  # not a config
             continue
-    problems = unknown_settings(workflow.parser.config, known)
+    problems = unknown_settings(workflow.parser.get(), known)
     if problems:
         raise InputError("; ".join(problems))
 
@@ -114,9 +116,10 @@ def _anywhere(key: str, known: set[str]) -> str:
 
 def _arguments(target: Any) -> set[str] | None:
     """Names that the component takes; None when it takes any, or cannot be told."""
-    if not isinstance(target, str) or "." not in target:
+    if not isinstance(target, str) or target.startswith(("$", "@")):
         return None
-    module, _, name = target.rpartition(".")
+    path = ConfigComponent({TARGET: target}, locator=ComponentLocator()).resolve_module_name()
+    module, _, name = str(path).rpartition(".")
     component, found = optional_import(module, name=name)
     try:
         parameters = inspect.signature(component).parameters.values() if found else None

@@ -6,18 +6,29 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_semise.utils import InputError, write_json
 
-__all__ = ["SECTIONS", "UNGRADED", "check_datalist", "healthy_indices", "load_datalist", "read_grade_names", "write_datalist"]
+__all__ = [
+    "SECTIONS",
+    "UNGRADED",
+    "check_datalist",
+    "healthy_indices",
+    "load_datalist",
+    "read_grade_names",
+    "write_datalist",
+]
 
 SECTIONS = ("training", "validation", "test", "unlabelled")
 FIELDS = ("image", "severity", "mask", "group")
 UNGRADED = -1
 """Severity of an image without a grade, once loaded."""
+MAX_SEVERITY = 1000
+"""Highest grade; above it lies a misplaced value, such as an id, rather than a grade."""
 
 Item = dict[str, Any]
 Datalist = dict[str, list[Item]]
@@ -65,7 +76,7 @@ def load_datalist(
             guess = difflib.get_close_matches(key, SECTIONS, n=1, cutoff=0.5)
             hint = f'; did you mean "{guess[0]}"?' if guess else f"; the sections are {', '.join(SECTIONS)}"
             raise InputError(f'datalist {path}: unknown section "{key}"{hint}')
-    root = Path(base_dir) if base_dir is not None else path.absolute().parent
+    root = Path(base_dir).absolute() if base_dir is not None else path.absolute().parent
     datalist: Datalist = {}
     for section in SECTIONS:
         entries = content.get(section, [])
@@ -141,9 +152,10 @@ def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: st
         side = "training" if section == "unlabelled" else section
         for n, item in enumerate(datalist.get(section, [])):
             where = f"{section}[{n}]"
-            if item["image"] in seen:
-                raise InputError(f"{name}: {where}.image: {item['image']} is also {seen[item['image']]}; list it once")
-            seen[item["image"]] = where
+            file = os.path.realpath(item["image"])
+            if file in seen:
+                raise InputError(f"{name}: {where}.image: {item['image']} is also {seen[file]}; list it once")
+            seen[file] = where
             group = item.get("group")
             if group is None:
                 continue
@@ -173,7 +185,7 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"datalist {path}: cannot be read ({error})") from error
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of more digits than Python reads
         raise InputError(f"datalist {path}: not valid JSON ({error})") from error
 
 
@@ -201,7 +213,7 @@ def _check_item(entry: Any, where: str, section: str, root: Path) -> Item:
 
 
 def _check_path(value: Any, where: str, root: Path) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or not _is_encodable(value):
         raise InputError(f"{where}: expected a file path, found {value!r}")
     path = root / value
     try:
@@ -213,12 +225,21 @@ def _check_path(value: Any, where: str, root: Path) -> str:
     return str(path)
 
 
+def _is_encodable(path: str) -> bool:
+    """Whether a file can have this name: JSON can hold half a surrogate pair, and a NUL."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def _check_severity(value: Any, where: str) -> int:
     if value is None:
         return UNGRADED
-    if isinstance(value, bool) or not (isinstance(value, int) or isinstance(value, float) and value.is_integer()):
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
         raise InputError(f"{where}: {value!r} is not a whole number; use 0 (healthy), 1, 2, ..., or leave it out")
     if value < 0:
         raise InputError(f"{where}: {value!r} is negative; use 0 (healthy), 1, 2, ..., or leave it out when ungraded")
+    if value > MAX_SEVERITY:
+        raise InputError(f"{where}: {reprlib.repr(value)} is above {MAX_SEVERITY}; use 0 (healthy), 1, 2, ...")
     return int(value)
-

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from monai_semise.data.epoch import SharedEpoch
 from monai_semise.data.pairs import PreferencePair
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, plain_tensor
 
 __all__ = ["PairDataset"]
 
@@ -63,10 +63,19 @@ class PairDataset(Dataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, n: int) -> list[dict[str, Any]]:
-        pair = self.pairs[n]
-        random = np.random.default_rng((self.seed, int(self._epoch), n))
-        members = [pair.a, pair.b, *(self.healthy[k] for k in random.integers(len(self.healthy), size=self.n_references))]
+    def __getitem__(self, index: int) -> list[dict[str, Any]]:
+        pair = self.pairs[index]
+        random = np.random.default_rng((self.seed, int(self._epoch), index))
+        members = [
+            pair.a,
+            pair.b,
+            *(self.healthy[k] for k in random.integers(len(self.healthy), size=self.n_references)),
+        ]
         roles = ("a", "b", *("reference" for _ in range(self.n_references)))
         labels = {"preference": float(pair.preference), "weight": float(pair.weight)}
-        return [{**self.dataset[member], **labels, "role": role} for member, role in zip(members, roles)]  # type: ignore[dict-item]
+        return [{**self._item(member), **labels, "role": role} for member, role in zip(members, roles)]
+
+    def _item(self, index: int) -> dict[str, Any]:
+        # a PersistentDataset brings MONAI's metadata when it writes an item, but not when it reads one; an image that
+        # a batch names twice could then not be collated
+        return {key: plain_tensor(value) for key, value in self.dataset[index].items()}

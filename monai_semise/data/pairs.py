@@ -158,12 +158,15 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
+            header = reader.fieldnames or ()
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from error
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    missing = [column for column in COLUMNS if column not in header]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; the header must be {','.join(COLUMNS)}[,rater,weight]")
+        raise InputError(
+            f"{path}: no column {', '.join(missing)}; the header must be {','.join(COLUMNS)}[,rater,weight]"
+        )
     for number, row in rows:
         if any(row[column] is None for column in COLUMNS):
             raise InputError(f"{path}, row {number}: fewer values than the header has columns")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -26,11 +27,11 @@ __all__ = ["N_GRADES", "ensure_phantoms", "make_phantom"]
 N_GRADES = 5
 LESIONS = ((0, 0), (1, 2), (3, 5), (6, 9), (10, 14))
 """Fewest and most lesions of each grade."""
-RADIUS = (0.0, 0.07, 0.08, 0.09, 0.10)
+RADIUS = (0.0, 0.08, 0.09, 0.10, 0.11)
 """Mean lesion radius of each grade, in half image widths."""
-CONTRAST = (0.0, 0.20, 0.25, 0.30, 0.35)
+CONTRAST = (0.0, 0.22, 0.28, 0.34, 0.40)
 """Mean lesion brightness of each grade above its surroundings, image range 0 to 1."""
-SPREAD = 0.25
+SPREAD = 0.2
 """Relative spread of radius and contrast about their mean, so that grades overlap lesion by lesion."""
 
 
@@ -78,7 +79,7 @@ def make_phantom(
     slope = random.uniform(-0.2, 0.2, size=spatial_dims).reshape(-1, *[1] * spatial_dims)
     image *= random.uniform(0.75, 1.2) * (1 + (slope * position).sum(axis=0))
     image = np.clip(image, 0, 1) ** random.uniform(0.8, 1.25)
-    image += random.normal(scale=random.uniform(0.005, 0.03), size=image.shape)
+    image += random.normal(scale=random.uniform(0.005, 0.02), size=image.shape)
     return np.clip(image, 0, 1).astype(np.float32), mask.astype(np.uint8)
 
 
@@ -143,9 +144,7 @@ def ensure_phantoms(
         for section_number, (section, count) in enumerate(counts.items()):
             for n in range(count):
                 grade = n % N_GRADES
-                image, mask = make_phantom(
-                    grade, size, np.random.default_rng((seed, section_number, n)), spatial_dims
-                )
+                image, mask = make_phantom(grade, size, np.random.default_rng((seed, section_number, n)), spatial_dims)
                 item = _write_item(temporary, f"{section}_{n:05d}", image, mask, write, suffix)
                 if section == "training" and n in ungraded:
                     datalist["unlabelled"].append({"image": item["image"], "group": item["group"]})
@@ -183,7 +182,7 @@ def _texture(position: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _vessels(position: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A few thin bright lines, as bright as lesions but long."""
+    """A few thin bright lines, nearly as bright as lesions but long."""
     dims = len(position)
     lines = np.zeros(position.shape[1:])
     for _ in range(random.integers(1, 5)):
@@ -192,7 +191,7 @@ def _vessels(position: np.ndarray, random: np.random.Generator) -> np.ndarray:
         offset = position - random.uniform(-0.5, 0.5, size=dims).reshape(-1, *[1] * dims)
         along = np.tensordot(direction, offset, axes=1)
         distance = np.sqrt(np.maximum((offset**2).sum(axis=0) - along**2, 0))
-        lines = np.maximum(lines, random.uniform(0.1, 0.3) * np.exp(-((distance / 0.04) ** 2)))
+        lines = np.maximum(lines, random.uniform(0.06, 0.2) * np.exp(-((distance / 0.04) ** 2)))
     return lines
 
 
@@ -220,18 +219,21 @@ def _write_nifti(path: Path, array: np.ndarray) -> None:
 def _write_dicom(path: Path, array: np.ndarray) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[path.name])
+    pixels = np.round(array * 4095).astype("<u2").tobytes()
+    digest = hashlib.sha256(pixels).hexdigest()  # the same image gets the same identifiers
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["instance", path.name, digest])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", path.name, digest])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["series", path.name, digest])
     dataset.PatientID, dataset.PatientName, dataset.Modality = path.stem, "Phantom", "OT"
     dataset.StudyDate = datetime(2000, 1, 1).strftime("%Y%m%d")
     dataset.Rows, dataset.Columns = array.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     dataset.PixelSpacing = [1.0, 1.0]
-    dataset.PixelData = np.round(array * 4095).astype("<u2").tobytes()
+    dataset.PixelData = pixels
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
 
 

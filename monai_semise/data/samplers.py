@@ -29,7 +29,7 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
         severity: grade of each image, 0 = healthy, negative = ungraded.
         batch_size: images in a batch, over all ranks.
         healthy_fraction: share of healthy images, in (0, 1).
-        unlabelled_fraction: share of ungraded images, in [0, 1); None takes their share in the data.
+        unlabelled_fraction: share of ungraded images, in [0, 1), 0 for none; None takes their share in the data.
         n_batches: batches in an epoch; None takes as many as hold every image once on average.
         seed: seed of the order.
         num_replicas: number of ranks; None asks ``torch.distributed``.
@@ -80,6 +80,11 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
         self.seed = seed
         self.epoch = 0
         self.quota = self._quota(min(batch_size, len(grades)), healthy_fraction, unlabelled_fraction)
+        if sum(self.quota.values()) < self.num_replicas:
+            raise InputError(
+                f"GradeBalancedBatchSampler: {sum(self.quota.values())} image(s) are too few for "
+                f"{self.num_replicas} processes; start fewer processes"
+            )
         self.n_batches = -(-len(grades) // sum(self.quota.values())) if n_batches is None else n_batches
 
     def _quota(self, batch_size: int, healthy_fraction: float, unlabelled_fraction: float) -> dict[int, int]:
@@ -94,7 +99,7 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
             quota[0] = max(1, batch_size - quota[-1] - 1)
         quota.update(dict.fromkeys(anomalous, 0))
         # one at a time to whoever has least, so that grades differ by at most one unless they run out
-        for candidates in (anomalous, [0], [-1]):
+        for candidates in (anomalous, [0], [-1] if unlabelled_fraction else []):
             while sum(quota.values()) < batch_size:
                 open_grades = [grade for grade in candidates if quota[grade] < available.get(grade, 0)]
                 if not open_grades:
@@ -124,4 +129,3 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
                 queues[grade] = queues[grade][n:]
             # shuffled, so that a slice by rank does not always take the same grades
             yield [batch[k] for k in random.permutation(len(batch))][self.rank :: self.num_replicas]
-

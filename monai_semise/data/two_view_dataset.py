@@ -13,6 +13,7 @@ from monai.utils import look_up_option
 from torch.utils.data import Dataset
 
 from monai_semise.data.epoch import SharedEpoch
+from monai_semise.utils import plain_tensor
 
 __all__ = ["TwoViewDataset"]
 
@@ -71,7 +72,8 @@ class TwoViewDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = dict(self.dataset[index])
-        first, second = (self._view(item, index, n)[self.key] for n in range(2))
+        # without MONAI's metadata, which a PersistentDataset brings for some items only: they could not be collated
+        first, second = (plain_tensor(self._view(item, index, n)[self.key]) for n in range(2))
         return {**item, self.key: first, f"{self.key}_2": second}
 
     def _view(self, item: dict[str, Any], index: int, n: int) -> dict[str, Any]:

@@ -39,9 +39,7 @@ class PrepareSeverityBatch(PrepareBatch):
         (torch.Size([2, 3, 1, 8, 8]), [0, 2, 2])
     """
 
-    def __init__(
-        self, views: Sequence[str] = ("original",), augment: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
+    def __init__(self, views: Sequence[str] = ("original",), augment: Callable[[Tensor], Tensor] | None = None) -> None:
         self.views = [look_up_option(view, VIEWS) for view in views]
         if "augmented" in self.views and augment is None:
             raise ValueError('an "augmented" view needs `augment`')

@@ -29,6 +29,5 @@ class LossTerms:
         self.loss_function = loss_function
 
     def __call__(self, output: Any) -> dict[str, float]:
-        output = output[0] if isinstance(output, list) else output
         terms = {name: float(term) for name, term in self.loss_function.terms.items()}
-        return {CommonKeys.LOSS.value: float(output[CommonKeys.LOSS]), **terms}
+        return {CommonKeys.LOSS.value: float(output[CommonKeys.LOSS].detach()), **terms}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ignite.engine import Engine
 from monai.engines import IterationEvents
 from monai.utils import CommonKeys
@@ -26,13 +28,14 @@ class NonFiniteLossHandler:
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        loss = engine.state.output[CommonKeys.LOSS]
+        state: Any = engine.state
+        loss = state.output[CommonKeys.LOSS]
         if loss.isfinite().all():
             return
-        names = engine.state.batch.get("image_path", engine.state.batch["index"])
+        names = state.batch.get("image_path", state.batch["index"])
         listed = ", ".join(str(name) for name in list(names)[:8])
         raise TrainingError(
-            f"the loss became {float(loss)} in epoch {engine.state.epoch}, iteration {engine.state.iteration}; "
+            f"the loss became {float(loss.detach())} in epoch {state.epoch}, iteration {state.iteration}; "
             f"images of that batch: {listed}{', ...' if len(names) > 8 else ''}. "
             "The last good checkpoint is kept. Lower encoder_lr and head_lr (or raise warmup_epochs), or look at "
             "these images"

@@ -41,7 +41,7 @@ class ProgressBarHandler:
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
 
     def _start(self, engine: Engine) -> None:
-        state = engine.state
+        state: Any = engine.state
         if self.bar is None:
             total = state.max_epochs * state.epoch_length
             self.bar = tqdm(total=total, initial=state.iteration, desc=self.description, unit="batch", mininterval=0.5)

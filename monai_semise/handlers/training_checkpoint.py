@@ -91,8 +91,9 @@ class TrainingCheckpointHandler:
         engine.state.epoch = checkpoint["epoch"]
         engine.state.iteration = checkpoint["epoch"] * engine.state.epoch_length
         if self.evaluator is not None:
-            self.evaluator.state.best_metric = checkpoint["best_metric"]
-            self.evaluator.state.best_metric_epoch = checkpoint["best_metric_epoch"]
+            state: Any = self.evaluator.state
+            state.best_metric = checkpoint["best_metric"]
+            state.best_metric_epoch = checkpoint["best_metric_epoch"]
         self.logger.info(f"{self.phase}: resumed after epoch {checkpoint['epoch']} from {self.last_path}")
 
     def _save(self, engine: Engine) -> None:
@@ -106,7 +107,7 @@ class TrainingCheckpointHandler:
             "settings": self.settings,
         }
         if self.evaluator is not None:
-            state = self.evaluator.state
+            state: Any = self.evaluator.state
             content |= {"best_metric": state.best_metric, "best_metric_epoch": state.best_metric_epoch}
             # the best first: a kill in between repeats this epoch, and with it the same best
             if state.best_metric_epoch == epoch:

@@ -18,6 +18,8 @@ from monai_semise.utils import InputError, is_main_process, write_whole
 __all__ = ["TrainingLogHandler", "read_training_log"]
 
 Row = dict[str, Any]
+HIDDEN = ("phase", "epoch", "seconds", "training_seconds")
+"""Columns of the file that the printed line leaves out."""
 
 
 def read_training_log(path: str | os.PathLike) -> list[Row]:
@@ -82,7 +84,8 @@ class TrainingLogHandler:
         for name, value in self.output_transform(engine.state.output).items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.iterations += 1
-        self.images += len(engine.state.batch["image"])
+        batch: Any = engine.state.batch
+        self.images += len(batch["image"])
         self.trained = time.perf_counter()
 
     def _write(self, engine: Engine) -> None:
@@ -91,8 +94,10 @@ class TrainingLogHandler:
         row |= {name: total / self.iterations for name, total in self.sums.items()}
         if self.evaluator is not None:
             row |= self.evaluator.state.metrics
+        training_seconds = self.trained - self.started
         row |= {
-            "images_per_second": self.images / (self.trained - self.started),
+            "images_per_second": self.images / training_seconds,
+            "training_seconds": training_seconds,
             "seconds": time.perf_counter() - self.started,
         }
         earlier = [r for r in self._read() if r["phase"] != self.phase or r["epoch"] < epoch]
@@ -102,7 +107,7 @@ class TrainingLogHandler:
             writer = csv.DictWriter(stream, columns)
             writer.writeheader()
             writer.writerows(rows)
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in ("phase", "epoch", "seconds"))
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in HIDDEN)
         self.logger.info(f"{self.phase}, epoch {epoch}/{engine.state.max_epochs}: {shown}")
 
     def _read(self) -> list[Row]:

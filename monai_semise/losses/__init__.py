@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from monai_semise.losses.cosine import cosine_distance
-from monai_semise.losses.healthy_reference import healthy_reference
 from monai_semise.losses.margin_contrastive import (
     MarginContrastiveLoss,
     batch_margin_contrastive_loss,
@@ -14,6 +13,7 @@ from monai_semise.losses.margin_contrastive import (
 )
 from monai_semise.losses.nt_xent import NTXentLoss, nt_xent_loss
 from monai_semise.losses.preference import PreferenceLoss, batch_preference_loss, comparable_pairs, preference_loss
+from monai_semise.losses.reference import healthy_reference
 from monai_semise.losses.semise import HealthyAnomalyLoss, SemiseLoss, semise_loss
 
 __all__ = [

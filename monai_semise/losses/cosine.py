@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = ["cosine_distance", "cosine_similarity_matrix", "unit_vectors"]
 
@@ -19,11 +18,13 @@ def unit_vectors(input: Tensor) -> Tensor:
         input: embeddings of shape (..., D), any floating type. float16 and bfloat16 become float32.
 
     Returns:
-        tensor of the same shape; a zero vector stays zero.
+        tensor of the same shape. A vector shorter than 1e-8 has no direction: it becomes zero and gets no gradient,
+        which would overflow otherwise.
     """
-    if input.dtype in (torch.float16, torch.bfloat16):
-        input = input.float()
-    return F.normalize(input, dim=-1, eps=_EPS)
+    half = input.dtype in (torch.float16, torch.bfloat16)
+    vectors = input.float() if half else input
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / length.masked_fill(length < _EPS, torch.inf)
 
 
 def cosine_distance(input: Tensor, other: Tensor) -> Tensor:

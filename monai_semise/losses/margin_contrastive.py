@@ -45,7 +45,12 @@ def margin_contrastive_loss(
         >>> margin_contrastive_loss(a, b, similar=torch.tensor([1, 0]))
         tensor(0.2500)
     """
-    return reduce_loss(_margin_terms(cosine_distance(input, other), similar, margin), reduction)
+    distance = cosine_distance(input, other)
+    if similar.shape != distance.shape:
+        raise ValueError(
+            f"similar must have one value a pair, shape {tuple(distance.shape)}, got {tuple(similar.shape)}"
+        )
+    return reduce_loss(_margin_terms(distance, similar, margin), reduction)
 
 
 def batch_margin_contrastive_loss(
@@ -80,9 +85,9 @@ def batch_margin_contrastive_loss(
     """
     look_up_option(balance, ("class", "none"))
     labelled = (labels >= 0).nonzero().squeeze(1)
-    input, labels = input[labelled], labels[labelled]
+    embeddings, labels = input[labelled], labels[labelled]
     first, second = torch.triu_indices(len(labels), len(labels), offset=1, device=labels.device)
-    distance = 1 - cosine_similarity_matrix(input, input)[first, second]
+    distance = 1 - cosine_similarity_matrix(embeddings, embeddings)[first, second]
     similar = labels[first] == labels[second]
     weight = None
     if balance == "class" and len(first):
@@ -97,7 +102,7 @@ def batch_margin_contrastive_loss(
 class MarginContrastiveLoss(_Loss):
     """Module form of :func:`margin_contrastive_loss` and :func:`batch_margin_contrastive_loss`.
 
-    In a distributed run, the all-pairs form uses the pairs of the batches of all ranks.
+    In a distributed run, the all-pairs form pairs the images of all ranks; explicit pairs are those of all ranks.
 
     Args:
         margin: see :func:`margin_contrastive_loss`.
@@ -130,7 +135,13 @@ class MarginContrastiveLoss(_Loss):
             other: second embeddings of explicit pairs, shape (N, D).
         """
         if other is not None:
-            return margin_contrastive_loss(input, other, target, self.margin, self.reduction)
+            return margin_contrastive_loss(
+                gather_with_gradient(input),
+                gather_with_gradient(other),
+                gather_with_gradient(target),
+                self.margin,
+                self.reduction,
+            )
         return batch_margin_contrastive_loss(
             gather_with_gradient(input), gather_with_gradient(target), self.margin, self.balance, self.reduction
         )

@@ -40,10 +40,12 @@ def nt_xent_loss(
         >>> import torch
         >>> z = torch.eye(4)
         >>> nt_xent_loss(z, z, temperature=0.5)
-        tensor(0.5966)
+        tensor(0.5944)
     """
     if input.shape != target.shape or input.ndim != 2:
-        raise ValueError(f"the two views must have one shape (N, D), got {tuple(input.shape)} and {tuple(target.shape)}")
+        raise ValueError(
+            f"the two views must have one shape (N, D), got {tuple(input.shape)} and {tuple(target.shape)}"
+        )
     n = len(input)
     views = torch.cat([input, target])
     logits = cosine_similarity_matrix(views, views) / temperature
@@ -80,6 +82,4 @@ class NTXentLoss(_Loss):
             input: embeddings of the first view, shape (N, D).
             target: embeddings of the second view, shape (N, D).
         """
-        return nt_xent_loss(
-            gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction
-        )
+        return nt_xent_loss(gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction)

@@ -133,7 +133,7 @@ def batch_preference_loss(
 class PreferenceLoss(_Loss):
     """Module form of :func:`preference_loss` and :func:`batch_preference_loss`, on embeddings.
 
-    In a distributed run, the all-pairs form compares the images of all ranks.
+    In a distributed run, the all-pairs form compares the images of all ranks; explicit pairs are those of all ranks.
 
     Args:
         scale: see :func:`preference_loss`.
@@ -181,12 +181,19 @@ class PreferenceLoss(_Loss):
                 preference of each pair, shape (P,), in [0, 1].
             reference: the healthy reference, shape (D,).
             pairs: rows (a, b) of indices into ``input``, shape (P, 2).
-            weight: weight of each explicit pair, shape (P,).
+            weight: weight of each explicit pair, shape (P,); given on all ranks or on none.
         """
         distance = cosine_distance(input, reference)
         if pairs is not None:
             a, b = pairs.unbind(1)
-            return preference_loss(distance[a], distance[b], target, weight, self.scale, self.reduction)
+            return preference_loss(
+                gather_with_gradient(distance[a]),
+                gather_with_gradient(distance[b]),
+                gather_with_gradient(target),
+                None if weight is None else gather_with_gradient(weight),
+                self.scale,
+                self.reduction,
+            )
         return batch_preference_loss(
             gather_with_gradient(distance),
             gather_with_gradient(target),

@@ -22,6 +22,8 @@ def reduce_loss(loss: Tensor, reduction: LossReduction | str, weight: Tensor | N
         comparable pair neither breaks the backward pass nor stalls the other ranks.
     """
     reduction = LossReduction(reduction)
+    if weight is not None and weight.shape != loss.shape:
+        raise ValueError(f"weight must have one value a pair, shape {tuple(loss.shape)}, got {tuple(weight.shape)}")
     weighted = loss if weight is None else loss * weight
     if reduction == LossReduction.NONE:
         return weighted

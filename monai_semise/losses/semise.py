@@ -9,10 +9,10 @@ from monai.utils import LossReduction
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from monai_semise.losses.healthy_reference import healthy_reference
 from monai_semise.losses.margin_contrastive import MarginContrastiveLoss
 from monai_semise.losses.nt_xent import NTXentLoss
 from monai_semise.losses.preference import PreferenceLoss
+from monai_semise.losses.reference import healthy_reference
 from monai_semise.utils import gather_with_gradient
 from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
 
@@ -109,16 +109,12 @@ class SemiseLoss(_Loss):
 
     def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         severity = target["severity"]
-        reference = healthy_reference(
-            gather_with_gradient(graded_view[:, PROJECTION]), gather_with_gradient(severity)
-        )
+        reference = healthy_reference(gather_with_gradient(graded_view[:, PROJECTION]), gather_with_gradient(severity))
         if self.detach_reference:
             reference = reference.detach()
         embedding = graded_view[:, PREFERENCE]
         if "pairs" in target:
-            return self.preference(
-                embedding, target["preference"], reference, target["pairs"], target.get("weight")
-            )
+            return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
         return self.preference(embedding, severity, reference)
 
 

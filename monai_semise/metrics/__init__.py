@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from monai_semise.metrics.embedding_collapse import EmbeddingCollapse
-from monai_semise.metrics.kendall_tau import KendallTau, kendall_tau
-from monai_semise.metrics.macro import MacroF1Score, MacroRecall, macro_f1_score, macro_recall
-from monai_semise.metrics.mean_absolute_exponential_error import (
+from monai_semise.metrics.exponential_error import (
     MeanAbsoluteExponentialError,
     mean_absolute_exponential_error,
 )
-from monai_semise.metrics.pair_accuracy import PairAccuracy, pair_accuracy
+from monai_semise.metrics.macro import MacroF1Score, MacroRecall, macro_f1_score, macro_recall
+from monai_semise.metrics.pairs import PairAccuracy, pair_accuracy
+from monai_semise.metrics.rank_correlation import KendallTau, kendall_tau
 
 __all__ = [
     "EmbeddingCollapse",

@@ -33,7 +33,7 @@ class WholeSetMetric(CumulativeIterationMetric):
         Raises:
             ValueError: when nothing was collected.
         """
-        buffers = self.get_buffer()
+        buffers: Any = self.get_buffer()
         if buffers is None:
             raise ValueError(f"{type(self).__name__}: nothing to aggregate, no batch was collected")
         return torch.as_tensor(self.compute(*buffers))

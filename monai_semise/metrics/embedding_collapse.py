@@ -42,8 +42,9 @@ class EmbeddingCollapse(WholeSetMetric):
         severity = y.reshape(len(y), -1)[:, 0]
         if self.indicator == "centroid_similarity":
             y_pred, severity = y_pred[severity >= 0], severity[severity >= 0]
-        scores = compute_embedding_collapse(
-            y_pred, severity, reduction="none", include_indicators=[self.indicator]
-        )
+        else:
+            # the rank does not depend on the origin; this one leaves no rounding error of a constant embedding
+            y_pred = y_pred.float() - y_pred[:1].float()
+        scores = compute_embedding_collapse(y_pred, severity, reduction="none", include_indicators=[self.indicator])
         score = scores[INDICATORS[self.indicator]]
         return y_pred.new_tensor(float("nan")) if score is None else score

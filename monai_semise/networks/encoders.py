@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 from monai.networks.nets import ResNetEncoder
@@ -15,6 +14,7 @@ from monai_semise.utils import InputError, load_checkpoint
 
 __all__ = ["SemiseResNetEncoder", "build_encoder", "load_encoder_weights", "load_imagenet_weights"]
 
+BATCH_COUNTER = ".num_batches_tracked"
 CLASSIFIER_PREFIX = "fc."
 FIRST_CONVOLUTION = "conv1.weight"
 NAME_PREFIX = "semise-"
@@ -51,7 +51,7 @@ def load_encoder_weights(encoder: nn.Module, path: str | os.PathLike) -> None:
     Raises:
         InputError: naming the key and the shapes, when the file is of another architecture or channel count.
     """
-    _load_strict(encoder, load_checkpoint(path), str(path))
+    _load_strict(encoder, _read_weights(path), str(path))
 
 
 def load_imagenet_weights(encoder: nn.Module, path: str | os.PathLike) -> None:
@@ -68,11 +68,14 @@ def load_imagenet_weights(encoder: nn.Module, path: str | os.PathLike) -> None:
     Raises:
         InputError: when the file is missing or of another architecture.
     """
-    state = {key: value for key, value in load_checkpoint(path).items() if not key.startswith(CLASSIFIER_PREFIX)}
-    channels = encoder.state_dict()[FIRST_CONVOLUTION].shape[1]
-    first = state.get(FIRST_CONVOLUTION)
-    if first is not None and first.shape[1] == 3 and channels != 3:
-        state[FIRST_CONVOLUTION] = (first.mean(dim=1, keepdim=True) * 3 / channels).repeat(1, channels, 1, 1)
+    state = {key: value for key, value in _read_weights(path).items() if not key.startswith(CLASSIFIER_PREFIX)}
+    expected = encoder.state_dict()
+    # torchvision's older files come from before batch norm counted its batches
+    state = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **state}
+    first, own = state.get(FIRST_CONVOLUTION), expected.get(FIRST_CONVOLUTION)
+    if first is not None and own is not None and first.shape[1] == 3 and own.shape[1] != 3:
+        channels = own.shape[1]
+        state[FIRST_CONVOLUTION] = (first.mean(dim=1, keepdim=True) * 3 / channels).repeat_interleave(channels, dim=1)
     _load_strict(encoder, state, str(path))
 
 
@@ -114,9 +117,14 @@ class SemiseResNetEncoder(ResNetEncoder):
 FLEXUNET_BACKBONE.register_class(SemiseResNetEncoder)
 
 
-def _load_strict(encoder: nn.Module, state: Any, source: str) -> None:
+def _read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
+    state = load_checkpoint(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{source}: not a flat dictionary of weights; give an encoder.pt, not a whole checkpoint")
+        raise InputError(f"{path}: not a flat dictionary of weights; give an encoder.pt, not a whole checkpoint")
+    return {str(key): value for key, value in state.items()}
+
+
+def _load_strict(encoder: nn.Module, state: dict[str, Tensor], source: str) -> None:
     expected = encoder.state_dict()
     for key, value in expected.items():
         if key not in state:

@@ -100,9 +100,11 @@ class RandBatchAugment(Transform, RandomizableTrait):
         angle = torch.deg2rad(torch.tensor(self.rotation))
         for plane in ((0, 1),) if dims == 2 else ((0, 1), (0, 2), (1, 2)):
             matrix = matrix @ _rotation(draw(-float(angle), float(angle)), plane, dims)
-        scale = 1 / draw(*self.zoom, 1).expand(n, dims)
+        scale = 1 / draw(self.zoom[0], self.zoom[1], 1).expand(n, dims)
         flips = torch.ones(n, dims, device=device)
         for axis in self.flip_axes:
+            if not 0 <= axis < dims:
+                raise ValueError(f"flip_axes names axis {axis}, but the images have the spatial axes 0 to {dims - 1}")
             # affine_grid counts the axes from the last
             flips[:, dims - 1 - axis] = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
         shift = 2 * draw(-self.shift, self.shift, dims)

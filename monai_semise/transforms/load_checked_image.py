@@ -32,8 +32,8 @@ class LoadCheckedImage(Transform):
         float32 :class:`~monai.data.MetaTensor` of shape (channels, *spatial).
 
     Raises:
-        InputError: naming the file, when it is missing, cannot be decoded, has another number of channels or axes, or
-            holds values that are not finite.
+        InputError: naming the file, when it is missing, cannot be decoded, has a palette, another number of channels
+            or axes, or holds values that are not finite.
     """
 
     backend = [TransformBackends.TORCH]
@@ -52,6 +52,8 @@ class LoadCheckedImage(Transform):
             raise InputError(
                 f"{filename}: cannot be read as an image ({_reason(error)}); restore the file, or remove the item"
             ) from error
+        if image.meta.get("mode") == "P":
+            raise InputError(f"{filename}: holds numbers of palette colours, not brightness; convert it to grey or RGB")
         while image.ndim - 1 > self.spatial_dims and image.shape[-1] == 1:
             image = image[..., 0]
         shape = tuple(image.shape[1:])
@@ -103,11 +105,15 @@ class LoadCheckedImaged(MapTransform):
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause, in one line."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    """The innermost cause that was written to be read, in one line."""
+    reason, cause = error, error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, (OSError, ValueError, RuntimeError, EOFError)):  # not a decoder's struct.error
+            reason = cause
+        cause = cause.__cause__ or cause.__context__
+    lines = [line.strip() for line in str(reason).splitlines() if line.strip()] or [type(reason).__name__]
+    text = " ".join(lines)
+    return text if len(text) <= 200 else lines[-1][:200]
 
 
 LoadCheckedImageD = LoadCheckedImageDict = LoadCheckedImaged

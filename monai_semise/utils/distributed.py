@@ -51,7 +51,8 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].contiguous()
+        # a copy: the incoming gradient may be another branch's too, and all_reduce writes in place
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return torch.split(total, ctx.sizes)[rank()], None
 

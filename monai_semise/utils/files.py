@@ -44,7 +44,8 @@ def write_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with open(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as stream:
+        text = "b" not in mode
+        with open(descriptor, mode, encoding="utf-8" if text else None, newline="" if text else None) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -13,7 +13,7 @@ from monai_semise.visualize.figure import save_figure
 
 __all__ = ["plot_curves"]
 
-NOT_A_CURVE = ("phase", "epoch", "loss", "images_per_second", "seconds")
+NOT_A_CURVE = ("phase", "epoch", "loss", "images_per_second", "training_seconds", "seconds")
 
 
 def plot_curves(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:

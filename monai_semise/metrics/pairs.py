@@ -57,7 +57,7 @@ class PairAccuracy(WholeSetMetric):
         self, pairs: Sequence[tuple[int, int, float, float]] | None = None, include_healthy: bool = False
     ) -> None:
         super().__init__()
-        self.pairs = None if pairs is None else torch.tensor([pair[:2] for pair in pairs]).reshape(-1, 2)
+        self.pairs = None if pairs is None else torch.tensor([pair[:2] for pair in pairs]).long().reshape(-1, 2)
         self.preference = None if pairs is None else torch.tensor([pair[2] for pair in pairs])
         self.include_healthy = include_healthy
 
@@ -71,7 +71,8 @@ class PairAccuracy(WholeSetMetric):
         if self.pairs is None or self.preference is None:
             a, b, preference = comparable_pairs(severity, include_healthy=self.include_healthy)
             return pair_accuracy(score, torch.stack([a, b], dim=1), preference)
-        by_index = torch.full((max(int(self.pairs.max()), int(index.max())) + 1,), torch.nan, dtype=score.dtype)
+        n_indices = int(torch.cat([self.pairs.flatten(), index]).max()) + 1
+        by_index = torch.full((n_indices,), torch.nan, dtype=score.dtype)
         by_index[index] = score
         if by_index[self.pairs].isnan().any():
             missing = self.pairs[by_index[self.pairs].isnan()][0]

@@ -1,0 +1,151 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Throughput of the whole pretraining command against a bare loop of the same step.
+
+Both sides train the same network on the same two views of equally large batches. The command reads, collates and
+augments batches, logs every iteration to TensorBoard, the progress bar and the CSV file; the bare loop does forward
+pass, loss, backward pass and optimizer step on tensors that are already in memory. They alternate in one process.
+
+    python benchmarks/pretraining_throughput.py --rounds 3 --out docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+from monai.bundle import ConfigWorkflow
+
+from monai_semise.handlers import read_training_log
+from monai_semise.utils import write_whole
+
+CONFIG = Path(__file__).parents[1] / "bundles" / "semise_pretrain.json"
+
+
+def command_throughput(arguments: argparse.Namespace, folder: Path, round_number: int) -> tuple[float, float, Any]:
+    """Images a second in the training iterations, the same with validation and checkpoints, and the workflow."""
+    workflow = ConfigWorkflow(
+        str(CONFIG),
+        logging_file=False,
+        output_dir=str(folder / f"run{round_number}"),
+        dataset_dir=str(folder / "data"),
+        backbone=arguments.backbone,
+        image_size=arguments.image_size,
+        batch_size=arguments.batch_size,
+        **{"phantoms::size": arguments.image_size, "train::trainer::max_epochs": arguments.epochs},
+    )
+    workflow.initialize()
+    workflow.parser.get_parsed_content("train::trainer").run()
+    # the first epoch warms up
+    rows = read_training_log(folder / f"run{round_number}" / "log.csv")[1:]
+    images = [row["images_per_second"] for row in rows]
+    whole = [row["images_per_second"] * row["training_seconds"] / row["seconds"] for row in rows]
+    return statistics.median(images), statistics.median(whole), workflow
+
+
+def bare_throughput(workflow: Any, arguments: argparse.Namespace) -> float:
+    """Images a second of the bare loop, on the workflow's own network, loss and optimizer."""
+    parser = workflow.parser
+    network, loss, optimizer = (parser.get_parsed_content(f) for f in ("network", "train::loss", "train::optimizer"))
+    device = parser.get_parsed_content("device")
+    inferer = parser.get_parsed_content("train::inferer")
+    views = torch.rand(2, arguments.batch_size, 1, arguments.image_size, arguments.image_size, device=device)
+    target = {"severity": torch.arange(arguments.batch_size, device=device) % 5}
+    network.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", enabled=device.type == "cuda"):
+            value = loss(inferer(views, network), target)
+        value.backward()
+        optimizer.step()
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    step()
+    wait()
+    start = time.perf_counter()
+    for _ in range(arguments.steps):
+        step()
+    wait()
+    return arguments.steps * arguments.batch_size / (time.perf_counter() - start)
+
+
+def report(arguments: argparse.Namespace, rounds: list[tuple[float, float, float]]) -> str:
+    """The page, in Markdown."""
+
+    def cell(values: list[float], digits: int) -> str:
+        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+    training, whole, bare = (list(column) for column in zip(*rounds))
+    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by the command below; ratios of figures measured in one process, median (smallest to largest) over "
+        f"{len(rounds)} rounds.",
+        "",
+        "## Pretraining throughput",
+        "",
+        "The whole command against a bare loop of the same training step on tensors already in memory (same network, "
+        "same batch of two views, same loss and optimizer). Images are counted once, not once a view.",
+        "",
+        "```text",
+        f"python {' '.join(sys.argv)}",
+        "```",
+        "",
+        f"{date.today().isoformat()}, {chip}, {platform.processor() or platform.machine()}, "
+        f"torch {torch.__version__}, MONAI {monai.__version__}; {arguments.backbone}, {arguments.image_size} px, "
+        f"batch {arguments.batch_size}, {arguments.epochs - 1} epochs a round.",
+        "",
+        "| | images per second | ratio to the bare loop |",
+        "|---|---|---|",
+        f"| bare loop | {cell(bare, 1)} | 1 |",
+        f"| command, training iterations | {cell(training, 1)} | {cell([t / b for t, b in zip(training, bare)], 3)} |",
+        f"| command, with validation and checkpoint after each epoch | {cell(whole, 1)} | "
+        f"{cell([w / b for w, b in zip(whole, bare)], 3)} |",
+        "",
+        "Goal: training iterations at 0.9 or more of the bare loop on the CPU.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of the command a round, the first warms up")
+    parser.add_argument("--steps", type=int, default=20, help="steps of the bare loop a round")
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--image_size", type=int, default=64)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--out", type=Path, help="Markdown file to write; printed otherwise")
+    arguments = parser.parse_args()
+    rounds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in range(arguments.rounds):
+            training, whole, workflow = command_throughput(arguments, Path(folder), n)
+            rounds.append((training, whole, bare_throughput(workflow, arguments)))
+    page = report(arguments, rounds)
+    if arguments.out is None:
+        print(page)
+    else:
+        with write_whole(arguments.out) as stream:
+            stream.write(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from monai_semise.bundle import check_settings, find_semise_error, unknown_settings
+from tests.bundles.harness import CONFIG, ROOT, workflow
+
+
+def initialize_error(flow):
+    with pytest.raises(RuntimeError) as raised:
+        flow.initialize()
+    return str(find_semise_error(raised.value))
+
+
+def test_misspelt_setting_stops_a_workflow(tmp_path):
+    assert 'did you mean "temperature"?' in initialize_error(workflow(tmp_path, temprature=0.1))
+
+
+def test_several_are_all_named(tmp_path):
+    message = initialize_error(workflow(tmp_path, temprature=0.1, train__loss__aplha=0.1))
+    assert '"temprature"' in message
+    assert '"train::loss::alpha"' in message
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"train__optimizer__nesterov": True},
+        {"augment__rotation": 5.0},
+        {"train__dataloader__pin_memory": False},
+        {"network_def__act": "GELU"},
+    ],
+)
+def test_new_arguments_that_a_component_takes_are_fine(tmp_path, override):
+    workflow(tmp_path, **override).initialize()
+
+
+def test_overlay_may_add_settings_that_it_refers_to(tmp_path):
+    overlay = tmp_path / "mine.json"
+    overlay.write_text('{"strength": 0.3, "augment::brightness": "@strength"}')
+    flow = workflow(tmp_path, overlay)
+    flow.initialize()
+    assert flow.parser.get_parsed_content("augment").brightness == 0.3
+
+
+def test_overlay_with_a_misspelt_key_is_found(tmp_path):
+    overlay = tmp_path / "mine.json"
+    overlay.write_text('{"augmentt": {"brightness": 0.1}}')
+    assert 'did you mean "augment"?' in initialize_error(workflow(tmp_path, overlay))
+
+
+def test_every_shipped_setting_is_known_without_its_file():
+    config = ConfigWorkflow([str(CONFIG), str(ROOT / "bundles" / "explicit_pairs.json")], logging_file=False)
+    files = {"phantoms", "batch_size", "views"}
+    problems = unknown_settings(config.parser.get(), known=set())
+    assert not any(f'"{name}"' in problem.split(";")[0] for name in files for problem in problems)
+
+
+def test_outside_a_bundle_run_it_says_where_it_belongs():
+    with pytest.raises(RuntimeError, match="initialize"):
+        check_settings()
+
+
+def test_monai_still_adds_unknown_settings_without_a_word(tmp_path):
+    """When this fails, MONAI rejects unknown keys itself: remove monai_semise.bundle.check_settings."""
+    config = tmp_path / "config.json"
+    config.write_text('{"alpha": 0.5, "run": ["$@alpha"]}')
+    flow = ConfigWorkflow(str(config), logging_file=False, alhpa=0.7)
+    flow.initialize()
+    assert flow.run() == [0.5]
+    assert flow.parser["alhpa"] == 0.7

@@ -1,0 +1,106 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from monai_semise.handlers import TrainingCheckpointHandler
+from monai_semise.utils import InputError
+
+
+class Part:
+    """A one-weight network with optimizer, schedule and a validation whose metric is scripted."""
+
+    def __init__(self, folder, metrics, **options):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(self.network.weight, 0.0)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, 0.5)
+        self.evaluator = Engine(lambda engine, batch: None)
+        self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = -1, -1
+        self.epochs: list[int] = []
+        self.trainer = Engine(self.step)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self.validate, metrics)
+        TrainingCheckpointHandler(
+            folder, "train", self.network, self.optimizer, self.schedule, self.evaluator, **options
+        ).attach(self.trainer)
+
+    def step(self, engine, batch):
+        self.optimizer.zero_grad()
+        (self.network.weight.sum() - 1).square().backward()
+        self.optimizer.step()
+
+    def validate(self, engine, metrics):
+        self.schedule.step()
+        self.epochs.append(engine.state.epoch)
+        metric = metrics[engine.state.epoch - 1]
+        if metric > self.evaluator.state.best_metric:
+            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = metric, engine.state.epoch
+
+    def run(self, epochs):
+        self.trainer.run([0, 1], max_epochs=epochs)
+        return self.network.weight.item()
+
+
+METRICS = [0.2, 0.9, 0.5, 0.6]
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole = Part(tmp_path / "whole", METRICS).run(4)
+    Part(tmp_path / "cut", METRICS).run(2)
+    second = Part(tmp_path / "cut", METRICS)
+    second.trainer.load_state_dict({"epoch": 0, "epoch_length": 2, "max_epochs": 4})
+    assert second.run(4) == whole
+    assert second.epochs == [3, 4]
+    assert second.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
+
+
+def test_best_weights_survive_a_resumption_with_worse_epochs(tmp_path):
+    Part(tmp_path, METRICS).run(2)
+    best = torch.load(tmp_path / "train_best.pt", weights_only=True)
+    resumed = Part(tmp_path, METRICS)
+    resumed.trainer.load_state_dict({"epoch": 0, "epoch_length": 2, "max_epochs": 4})
+    resumed.run(4)
+    assert torch.equal(torch.load(tmp_path / "train_best.pt", weights_only=True)["weight"], best["weight"])
+    assert resumed.evaluator.state.best_metric_epoch == 2
+
+
+def test_start_anew_deletes_what_was_there(tmp_path):
+    Part(tmp_path, METRICS).run(2)
+    anew = Part(tmp_path, METRICS, resume=False)
+    anew.run(1)
+    assert anew.epochs == [1]
+
+
+def test_other_settings_are_named(tmp_path):
+    Part(tmp_path, METRICS, settings={"alpha": 0.5}).run(1)
+    with pytest.raises(InputError, match=r"alpha = 0\.5, and now it is 0\.7"):
+        Part(tmp_path, METRICS, settings={"alpha": 0.7}).run(2)
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    Part(tmp_path, METRICS).run(1)
+    file = tmp_path / "train_last.pt"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"train_last\.pt: cannot be loaded"):
+        Part(tmp_path, METRICS).run(2)
+
+
+def test_failed_save_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    Part(tmp_path, METRICS).run(1)
+    before = (tmp_path / "train_last.pt").read_bytes()
+    resumed = Part(tmp_path, METRICS)
+    resumed.trainer.load_state_dict({"epoch": 0, "epoch_length": 2, "max_epochs": 2})
+
+    def full(content, stream):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        resumed.run(2)
+    assert (tmp_path / "train_last.pt").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["train_best.pt", "train_last.pt"]
