@@ -48,7 +48,8 @@ def check_settings() -> None:
     """
     workflow = _running_workflow()
     known: set[str] = set()
-    for file in Path(workflow.config_root_path).rglob("*.json"):
+    root = Path(workflow.config_root_path)
+    for file in (*root.glob("*.json"), *root.glob("*/*.json")):
         try:
             known.update(key for key, *_ in _settings(json.loads(file.read_text(encoding="utf-8"))))
         except (json.JSONDecodeError, UnicodeDecodeError):  # not a config

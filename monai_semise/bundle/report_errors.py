@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 
 from monai.utils import MONAIEnvVars
 
-from monai_semise.utils import SemiseError
+from monai_semise.utils import InputError, SemiseError, TrainingError
 
 __all__ = ["find_semise_error", "report_semise_errors"]
+
+KINDS = {kind.__name__: kind for kind in (InputError, TrainingError)}
+WORKER_ERROR = re.compile(rf"^{SemiseError.__module__}\.(?P<kind>{'|'.join(KINDS)}): (?P<message>.*)$", re.MULTILINE)
 
 
 def find_semise_error(error: BaseException | None) -> SemiseError | None:
     """The :class:`~monai_semise.utils.SemiseError` among an exception and its causes.
 
-    MONAI wraps what happens inside a bundle in up to four ``RuntimeError`` ("Failed to evaluate ...").
+    MONAI wraps what happens inside a bundle in up to four ``RuntimeError`` ("Failed to evaluate ..."); torch passes on
+    what happens in a loader's worker process as text.
 
     Example:
         >>> from monai_semise.utils import InputError
@@ -27,6 +32,9 @@ def find_semise_error(error: BaseException | None) -> SemiseError | None:
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
+        from_worker = WORKER_ERROR.search(str(error))
+        if from_worker is not None:
+            return KINDS[from_worker["kind"]](from_worker["message"])
         if isinstance(error, SemiseError):
             return error
         seen.add(id(error))

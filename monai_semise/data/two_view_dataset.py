@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+import torch
 from monai.transforms import Randomizable, apply_transform
 from monai.utils import look_up_option
 from torch.utils.data import Dataset
@@ -21,7 +22,7 @@ VIEWS = ("original", "augmented")
 
 
 class TwoViewDataset(Dataset):
-    """Two views of each image, made by MONAI's own random transforms, item by item.
+    """Two views of each image, made by random transforms, MONAI's or torch's, item by item.
 
     The draw depends on the seed, the epoch, the item and the view alone: it differs between items, views and epochs,
     and repeats exactly whatever the number of workers and after a restart. (A dataset that is ``Randomizable`` itself
@@ -79,7 +80,10 @@ class TwoViewDataset(Dataset):
     def _view(self, item: dict[str, Any], index: int, n: int) -> dict[str, Any]:
         if self.views[n] == "original":
             return item
+        seed = int(np.random.SeedSequence((self.seed, int(self._epoch), index, n)).generate_state(1)[0])
         if isinstance(self.transform, Randomizable):
-            seed = np.random.SeedSequence((self.seed, int(self._epoch), index, n)).generate_state(1)[0]
-            self.transform.set_random_state(seed=int(seed))
-        return apply_transform(self.transform, copy(item))  # type: ignore[return-value]
+            self.transform.set_random_state(seed=seed)
+        # for transforms that draw from torch's own generator, whose state outside stays as it was
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return apply_transform(self.transform, copy(item))  # type: ignore[return-value]

@@ -44,20 +44,26 @@ def embed_images(
         batch_size: images at a time.
         device: where to compute; by default where the network lies.
         num_workers: loader processes.
+
+    Raises:
+        ValueError: without an image.
     """
     network = unwrap(network)
     device = next(network.parameters()).device if device is None else device
     subset = dataset if indices is None else Subset(dataset, list(indices))
     loader = DataLoader(subset, batch_size=batch_size, num_workers=num_workers)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    training = network.training
+    modes = [(module, module.training) for module in network.modules()]  # frozen parts may be in another mode
     network.eval()
     try:
-        with torch.inference_mode():
-            for batch in loader:
+        for batch in loader:
+            with torch.inference_mode():  # not around the loader, whose dataset may keep what it loads
                 embeddings = network(plain_tensor(batch["image"]).to(device)).float().cpu()
-                parts.append((batch["index"], batch["severity"], embeddings))
+            parts.append((batch["index"], batch["severity"], embeddings))
     finally:
-        network.train(training)
+        for module, training in modes:
+            module.training = training
+    if not parts:
+        raise ValueError("embed_images: no image to embed")
     # cloned: tensors made in inference mode could not be saved for a backward pass later
     return Embedded(*(torch.cat(column).clone() for column in zip(*parts)))

@@ -18,6 +18,7 @@ BATCH_COUNTER = ".num_batches_tracked"
 CLASSIFIER_PREFIX = "fc."
 FIRST_CONVOLUTION = "conv1.weight"
 NAME_PREFIX = "semise-"
+SHORTCUT = "layer2.0.downsample.0.weight"
 
 
 def build_encoder(backbone: str, spatial_dims: int = 2, in_channels: int = 1) -> tuple[nn.Module, int]:
@@ -26,6 +27,10 @@ def build_encoder(backbone: str, spatial_dims: int = 2, in_channels: int = 1) ->
     Because it is the very class that ``FlexibleUNet`` builds, its weights load there key for key with equal outputs;
     those of a ResNet also load into ``monai.networks.nets.resnet50(conv1_t_stride=2, bias_downsample=False,
     feed_forward=False)``. Backbones of your own, registered with ``FLEXUNET_BACKBONE.register_class``, work too.
+
+    MONAI's ResNet-18 and -34 encoders are not the usual ones: their shortcuts between stages have no weights
+    (``shortcut_type="A"``) and pass no gradient, torchvision's weights do not fit them and TorchScript cannot compile
+    them. Prefer ``"resnet10"`` or ``"resnet50"``.
 
     Args:
         backbone: name in the registry, such as ``"resnet50"``.
@@ -66,14 +71,20 @@ def load_imagenet_weights(encoder: nn.Module, path: str | os.PathLike) -> None:
         path: torchvision's file, such as ``resnet50-11ad3fa6.pth``.
 
     Raises:
-        InputError: when the file is missing or of another architecture.
+        InputError: when the file is missing or of another architecture. No file fits MONAI's ResNet-18 and -34 encoders
+            (see :func:`build_encoder`).
     """
     state = {key: value for key, value in _read_weights(path).items() if not key.startswith(CLASSIFIER_PREFIX)}
     expected = encoder.state_dict()
+    if SHORTCUT in state and SHORTCUT not in expected:
+        raise InputError(
+            f"{path}: holds weights of shortcuts ({SHORTCUT}), which this encoder has not: torchvision's weights "
+            "do not fit MONAI's resnet18 and resnet34 encoders; use resnet50 or a deeper one"
+        )
     # torchvision's older files come from before batch norm counted its batches
     state = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **state}
     first, own = state.get(FIRST_CONVOLUTION), expected.get(FIRST_CONVOLUTION)
-    if first is not None and own is not None and first.shape[1] == 3 and own.shape[1] != 3:
+    if first is not None and own is not None and first.shape[1:] == (3, *own.shape[2:]) and own.shape[1] != 3:
         channels = own.shape[1]
         state[FIRST_CONVOLUTION] = (first.mean(dim=1, keepdim=True) * 3 / channels).repeat_interleave(channels, dim=1)
     _load_strict(encoder, state, str(path))

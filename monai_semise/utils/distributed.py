@@ -71,5 +71,4 @@ def gather_with_gradient(local: Tensor) -> Tensor:
     size = torch.tensor([local.shape[0]], device=local.device)
     sizes = [torch.empty_like(size) for _ in range(world_size())]
     dist.all_gather(sizes, size)
-    # contiguous: a collective sends the memory as it lies
-    return _AllGather.apply(local.contiguous(), [int(n) for n in sizes])
+    return _AllGather.apply(local, [int(n) for n in sizes])

@@ -8,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from monai.data import DataLoader
+from torch.utils.data import Dataset
 
 from monai_semise.bundle import find_semise_error
+from monai_semise.transforms import LoadCheckedImaged
 from monai_semise.utils import InputError, TrainingError
 
 SCRIPT = """
@@ -63,3 +66,20 @@ def test_endless_chain_of_causes_ends():
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
     assert find_semise_error(first) is None
+
+
+class Unreadable(Dataset):
+    """Every item of it is a file that is not there."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return LoadCheckedImaged("image", channels=1)({"image": "nowhere.png"})
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_found_in_what_a_loader_worker_raised(num_workers):
+    with pytest.raises(Exception) as raised:  # noqa: PT011 (torch rebuilds it from text)
+        next(iter(DataLoader(Unreadable(), num_workers=num_workers)))
+    assert str(find_semise_error(raised.value)).startswith("nowhere.png: no such image")

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.bundle.scripts import verify_metadata, verify_net_in_out
+from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai.networks.nets import FlexibleUNet
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_semise.data import load_datalist
-from monai_semise.networks import load_encoder_weights
+from monai_semise.networks import SemiseNet, load_encoder_weights
 from tests.bundles.harness import CONFIG, ROOT, run, run_command, weights, workflow
 
 NO_NETWORK = """
@@ -110,6 +111,36 @@ def test_saved_encoder_loads_into_a_unet(first_run):
     unet = FlexibleUNet(in_channels=1, out_channels=2, backbone="resnet10", spatial_dims=2)
     load_encoder_weights(unet.encoder, folder / "run" / "encoder.pt")
     assert torch.equal(unet.encoder.conv1.weight, weights(folder / "run" / "model.pt")["encoder.conv1.weight"])
+
+
+def test_tensorboard_holds_both_terms_of_every_iteration(first_run):
+    folder, _ = first_run
+    events = EventAccumulator(str(folder / "run" / "tensorboard" / "train")).Reload()
+    rows = list(csv.DictReader((folder / "run" / "log.csv").open()))
+    for term in ("nt_xent", "preference"):
+        logged = [event.value for event in events.Scalars(term)]
+        assert len(logged) == 2 * 4  # epochs times batches
+        assert sum(logged[:4]) / 4 == pytest.approx(float(rows[1][term]), rel=1e-4)
+    validation = EventAccumulator(str(folder / "run" / "tensorboard" / "validate")).Reload()
+    assert [event.step for event in validation.Scalars("pair_accuracy")] == [1, 2]
+
+
+def test_checkpoint_exports_to_torchscript(first_run, tmp_path):
+    folder, _ = first_run
+    ckpt_export(
+        "network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(folder / "run" / "model.pt"),
+        meta_file=str(CONFIG.parent / "metadata.json"),
+        config_file=str(CONFIG),
+        backbone="resnet10",
+        embedding_dim=16,
+    )
+    network = SemiseNet("resnet10", embedding_dim=16)
+    network.load_state_dict(weights(folder / "run" / "model.pt"))
+    image = torch.rand(2, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(torch.jit.load(str(tmp_path / "model.ts"))(image), network.eval()(image), atol=1e-5)
 
 
 def test_bundle_properties_are_complete(tmp_path):

@@ -299,10 +299,12 @@ def test_group_may_repeat_inside_training_and_unlabelled(folder):
     for entry in (*content["training"], *content["unlabelled"]):
         entry["group"] = "patient-7"
     assert load(folder, content)["unlabelled"][0]["group"] == "patient-7"
+    content = changed(test=[], unlabelled=[item("g", group="patient-8"), item("h", group="patient-8")])
+    assert [entry["group"] for entry in load(folder, content)["unlabelled"]] == ["patient-8"] * 2
 
 
 def test_check_datalist_uses_the_name_given():
-    with pytest.raises(InputError, match="^mine: the training section is empty"):
+    with pytest.raises(InputError, match=r"^mine: the training section is empty"):
         check_datalist({}, name="mine")
 
 
@@ -335,7 +337,7 @@ ITEMS = st.fixed_dictionaries(
 )
 SECTION = st.lists(ITEMS | JSON, max_size=4) | JSON
 DATALISTS = st.fixed_dictionaries(
-    {}, optional={name: SECTION for name in ("training", "validation", "test", "unlabelled", "trianing", "grades")}
+    {}, optional=dict.fromkeys(("training", "validation", "test", "unlabelled", "trianing", "grades"), SECTION)
 )
 PLAUSIBLE_ITEM = st.builds(
     lambda name, severity: {"image": f"{name}.png", "severity": severity},
@@ -352,8 +354,7 @@ PLAUSIBLE = st.builds(
 def loads_or_explains(folder, content):
     try:
         datalist = load(folder, content)
-    except InputError as error:
-        assert str(error)
+    except InputError:
         return
     assert list(datalist) == ["training", "validation", "test", "unlabelled"]
     for items in datalist.values():

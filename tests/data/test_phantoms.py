@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -60,7 +61,7 @@ def test_lesion_area_grows_with_the_grade(many):
     grades, _, masks = many
     area = [masks[grades == grade].mean() for grade in range(module.N_GRADES)]
     assert area[0] == 0
-    assert all(worse > 1.5 * milder for milder, worse in zip(area, area[1:]))
+    assert all(worse > 1.5 * milder for milder, worse in pairwise(area))
 
 
 def test_healthy_phantoms_have_no_lesion(many):

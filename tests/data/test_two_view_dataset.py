@@ -166,6 +166,15 @@ def test_nested_choice_repeats(graded_items):
 # ---------------------------------------------------------------- why TwoViewDataset is not Randomizable
 
 
+def test_transform_that_draws_from_torch_repeats_and_leaves_torch_alone(graded_items):
+    dataset = TwoViewDataset(graded_items([0, 1]), lambda d: {**d, "image": torch.rand(1, 8, 8)})
+    before = torch.get_rng_state()
+    first, again = dataset[1]["image_2"], dataset[1]["image_2"]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, dataset[0]["image_2"])
+    assert torch.equal(before, torch.get_rng_state())
+
+
 class RandomizableDataset(Dataset, Randomizable):
     """The usual way to write a dataset with draws of its own, as MONAI's ``MedNISTDataset`` and others are."""
 

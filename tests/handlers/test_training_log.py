@@ -32,7 +32,13 @@ def test_phases_share_a_file_and_a_resumed_run_replaces_what_it_repeats(tmp_path
     run(path, "train", [10.0], epochs=3)
     run(path, "train", [20.0], epochs=3, start=1)
     rows = [(row["phase"], row["epoch"], row["loss"]) for row in read_training_log(path)]
-    assert rows == [("discriminate", 1, 1), ("discriminate", 2, 2), ("train", 1, 10), ("train", 2, 40), ("train", 3, 60)]
+    assert rows == [
+        ("discriminate", 1, 1),
+        ("discriminate", 2, 2),
+        ("train", 1, 10),
+        ("train", 2, 40),
+        ("train", 3, 60),
+    ]
 
 
 def test_foreign_file_is_named(tmp_path):

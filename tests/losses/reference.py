@@ -9,6 +9,8 @@ import itertools
 from collections import Counter
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 REDUCTIONS = ("mean", "sum", "none")
 DTYPES = (torch.float32, torch.float64)
@@ -112,3 +114,19 @@ def assert_agree(function, oracle, *inputs, tolerance=None):
     assert value.shape == expected.shape
     for ours, theirs in zip((value, *gradients), (expected, *expected_gradients)):
         torch.testing.assert_close(ours.double(), theirs.double(), rtol=tolerance, atol=tolerance)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the number of elements of the largest storage that any operation returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                elements = tensor.untyped_storage().nbytes() // tensor.element_size()
+                self.elements = max(self.elements, elements, tensor.numel())
+        return result

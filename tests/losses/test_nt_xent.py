@@ -9,12 +9,10 @@ import pytest
 import torch
 from monai.losses import ContrastiveLoss
 from pytorch_metric_learning import losses as metric_learning
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from monai_semise.losses import NTXentLoss, nt_xent_loss
 from tests.losses import reference
-from tests.losses.reference import DTYPES, REDUCTIONS, assert_agree, random, value_and_gradients
+from tests.losses.reference import DTYPES, REDUCTIONS, LargestTensor, assert_agree, random, value_and_gradients
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -91,22 +89,6 @@ def test_a_network_under_autocast_gets_finite_gradients_at_a_low_temperature():
     assert value.isfinite()
     assert layer.weight.grad.isfinite().all()
     assert layer.weight.grad.abs().max() > 0
-
-
-class LargestTensor(TorchDispatchMode):
-    """Records the number of elements of the largest storage that any operation returns."""
-
-    def __init__(self):
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        result = function(*arguments, **(options or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                elements = tensor.untyped_storage().nbytes() // tensor.element_size()
-                self.elements = max(self.elements, elements, tensor.numel())
-        return result
 
 
 def largest_tensor(loss, n, dimensions):

@@ -9,6 +9,7 @@ from scipy.stats import kendalltau
 from torchmetrics import KendallRankCorrCoef
 
 from monai_semise.metrics import KendallTau, kendall_tau, rank_correlation
+from tests.losses.reference import LargestTensor
 from tests.metrics.data import collected, integers, scores
 
 # how many distinct values each side has: many, few and two
@@ -36,6 +37,14 @@ def test_chunks_do_not_change_the_value(monkeypatch, elements):
     at_once = kendall_tau(x, y)
     monkeypatch.setattr(rank_correlation, "_CHUNK_ELEMENTS", elements)
     assert torch.equal(kendall_tau(x, y), at_once)
+
+
+def test_no_tensor_is_larger_than_a_chunk(monkeypatch):
+    monkeypatch.setattr(rank_correlation, "_CHUNK_ELEMENTS", 5000)
+    x, y = scores(1000), integers(1000, 3)
+    with LargestTensor() as record:
+        kendall_tau(x, y)
+    assert record.elements == 5000
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])

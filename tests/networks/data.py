@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import torch
 
-IN_CHANNELS = (1, 3)
-
 
 def images(n=2, channels=1, size=64, spatial_dims=2, seed=0):
     return torch.rand(n, channels, *[size] * spatial_dims, generator=torch.Generator().manual_seed(seed))

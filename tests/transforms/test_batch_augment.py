@@ -39,7 +39,9 @@ def force(monkeypatch):
     """Let every uniform draw be the lowest (0) or the highest (1) of its range."""
 
     def force(value):
-        monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.full(_shape(shape), value, dtype=torch.float32))
+        monkeypatch.setattr(
+            torch, "rand", lambda *shape, **kwargs: torch.full(_shape(shape), value, dtype=torch.float32)
+        )
 
     return force
 
