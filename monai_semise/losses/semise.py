@@ -96,6 +96,7 @@ class SemiseLoss(_Loss):
                 ``"pairs"`` (P, 2), rows of indices into the images, ``"preference"`` (P,) in [0, 1] and ``"weight"``
                 (P,).
         """
+        _check_shape(input)
         # a term whose share is 0 is the zero of an empty sum: it keeps the graph of every head
         nt_xent = self._nt_xent(input) if self.alpha > 0 else input[:0].sum()
         preference = self._preference(input[0], target) if self.alpha < 1 else input[:0].sum()
@@ -146,7 +147,13 @@ class HealthyAnomalyLoss(_Loss):
             input: embeddings of shape (V, N, H, D); the first view's projection is used.
             target: ``"severity"``, integers of shape (N,), negative when ungraded.
         """
+        _check_shape(input)
         anomalous = target["severity"].clamp(-1, 1)
         loss = self.margin_contrastive(input[0, :, PROJECTION], anomalous)
         self.terms = {"margin_contrastive": loss.detach().mean()}
         return loss
+
+
+def _check_shape(input: Tensor) -> None:
+    if input.ndim != 4:
+        raise ValueError(f"input must have shape (V, N, H, D): views, images, heads, dimensions; got {tuple(input.shape)}")

@@ -23,7 +23,7 @@ def pair_accuracy(score: Tensor, pairs: Tensor, preference: Tensor) -> Tensor:
         preference: above 0.5 where a is the worse image, below where b is; pairs at 0.5 are left out. Shape (P,).
 
     Returns:
-        scalar in [0, 1], float64; equal scores count one half. nan without a pair.
+        scalar in [0, 1], float64; equal scores count one half. nan without a pair or with a score that is nan.
 
     Example:
         >>> import torch
@@ -33,7 +33,9 @@ def pair_accuracy(score: Tensor, pairs: Tensor, preference: Tensor) -> Tensor:
     untied = preference != 0.5
     a, b = pairs[untied].long().unbind(1)
     direction = torch.sign(preference[untied].double() - 0.5)
-    agreement = torch.sign(score[a].double() - score[b].double()) * direction
+    difference = score[a].double() - score[b].double()
+    # torch.sign makes 0 of nan, which would pass for a tie
+    agreement = torch.sign(difference).masked_fill(difference.isnan(), torch.nan) * direction
     return ((agreement + 1) / 2).mean()
 
 
@@ -72,9 +74,9 @@ class PairAccuracy(WholeSetMetric):
             a, b, preference = comparable_pairs(severity, include_healthy=self.include_healthy)
             return pair_accuracy(score, torch.stack([a, b], dim=1), preference)
         n_indices = int(torch.cat([self.pairs.flatten(), index]).max()) + 1
-        by_index = torch.full((n_indices,), torch.nan, dtype=score.dtype)
-        by_index[index] = score
-        if by_index[self.pairs].isnan().any():
-            missing = self.pairs[by_index[self.pairs].isnan()][0]
+        by_index, scored = score.new_zeros(n_indices), torch.zeros(n_indices, dtype=torch.bool)
+        by_index[index], scored[index] = score, True
+        if not scored[self.pairs].all():
+            missing = self.pairs[~scored[self.pairs]][0]
             raise ValueError(f"PairAccuracy: the pairs name item {int(missing)}, which has no score")
         return pair_accuracy(by_index, self.pairs, self.preference)

@@ -26,7 +26,7 @@ def kendall_tau(x: Tensor, y: Tensor) -> Tensor:
         y: values of shape (N,).
 
     Returns:
-        scalar in [-1, 1], float64; nan when x or y is constant.
+        scalar in [-1, 1], float64; nan when x or y is constant or holds nan.
 
     Example:
         >>> import torch
@@ -41,7 +41,7 @@ def kendall_tau(x: Tensor, y: Tensor) -> Tensor:
         balance += float((sign_x * sign_y).sum())
         untied_x += int(sign_x.count_nonzero())
         untied_y += int(sign_y.count_nonzero())
-    if not untied_x or not untied_y:
+    if not untied_x or not untied_y or x.isnan().any() or y.isnan().any():
         return x.new_tensor(torch.nan)
     return x.new_tensor(balance / (untied_x * untied_y) ** 0.5)
 

@@ -255,3 +255,9 @@ def test_nt_xent_with_another_number_of_views_is_refused(views):
 def test_a_batch_without_a_healthy_image_is_refused():
     with pytest.raises(ValueError, match=r"no healthy image \(severity 0\)"):
         SemiseLoss(0.5)(embeddings(), {"severity": SEVERITY.abs() + 1})
+
+
+@pytest.mark.parametrize("loss", [SemiseLoss(alpha=0.0), SemiseLoss(alpha=1.0), HealthyAnomalyLoss()], ids=repr)
+def test_other_shapes_are_named(loss):
+    with pytest.raises(ValueError, match=r"shape \(V, N, H, D\).*got \(4, 2, 5\)"):
+        loss(torch.rand(4, 2, 5), {"severity": torch.tensor([0, 1, 2, 2])})

@@ -82,3 +82,9 @@ def test_a_pair_whose_image_has_no_score_is_named(missing):
 @pytest.mark.parametrize("pairs", [None, [], [(0, 1, 0.5, 1.0)]])
 def test_without_a_comparable_pair_the_value_is_nan(pairs):
     assert collected(PairAccuracy(pairs), torch.rand(3), rows(torch.tensor([1, 1, 0]))).isnan()
+
+
+def test_a_score_that_is_not_finite_is_no_missing_one():
+    metric = PairAccuracy([(0, 1, 1.0, 1.0)])
+    metric(torch.tensor([torch.nan, 0.0]), torch.tensor([[1, 0], [0, 1]]))
+    assert metric.aggregate().isnan()

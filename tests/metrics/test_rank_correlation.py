@@ -67,3 +67,7 @@ def test_the_metric_leaves_ungraded_images_out(columns):
     assert 0 < graded.sum() < 60
     expected = kendalltau(score[graded], severity[graded]).statistic
     assert collected(KendallTau(), score[:, None], y).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_nan_does_not_pass_for_a_tie():
+    assert kendall_tau(torch.tensor([0.1, torch.nan, 0.3]), torch.tensor([0, 1, 2])).isnan()
