@@ -30,7 +30,8 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
         batch_size: images in a batch, over all ranks.
         healthy_fraction: share of healthy images, in (0, 1).
         unlabelled_fraction: share of ungraded images, in [0, 1), 0 for none; None takes their share in the data.
-        n_batches: batches in an epoch; None takes as many as hold every image once on average.
+        n_batches: batches in an epoch; None takes as many as hold every image once on average (ungraded ones
+            only if they are mixed in).
         seed: seed of the order.
         num_replicas: number of ranks; None asks ``torch.distributed``.
         rank: this rank; None asks ``torch.distributed``.
@@ -85,7 +86,8 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
                 f"GradeBalancedBatchSampler: {sum(self.quota.values())} image(s) are too few for "
                 f"{self.num_replicas} processes; start fewer processes"
             )
-        self.n_batches = -(-len(grades) // sum(self.quota.values())) if n_batches is None else n_batches
+        n_images = sum(len(self.images[grade]) for grade in self.quota)
+        self.n_batches = -(-n_images // sum(self.quota.values())) if n_batches is None else n_batches
 
     def _quota(self, batch_size: int, healthy_fraction: float, unlabelled_fraction: float) -> dict[int, int]:
         """Images of each grade in a batch (-1: ungraded)."""

@@ -156,4 +156,6 @@ class HealthyAnomalyLoss(_Loss):
 
 def _check_shape(input: Tensor) -> None:
     if input.ndim != 4:
-        raise ValueError(f"input must have shape (V, N, H, D): views, images, heads, dimensions; got {tuple(input.shape)}")
+        raise ValueError(
+            f"input must have shape (V, N, H, D): views, images, heads, dimensions; got {tuple(input.shape)}"
+        )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ class RandBatchAugment(Transform, RandomizableTrait):
 
         mean = result.flatten(1).mean(1).view(batch)
         result = (result - mean) * draw(*self.contrast) + mean + draw(-self.brightness, self.brightness)
-        log_gamma = draw(*(float(torch.tensor(value).log()) for value in self.gamma))
+        log_gamma = draw(*(math.log(value) for value in self.gamma))
         result = result.clamp(0, 1) ** log_gamma.exp()
         result = result + draw(0, self.noise) * torch.randn_like(result)
         return result.clamp(0, 1).to(images.dtype)
@@ -97,9 +98,9 @@ class RandBatchAugment(Transform, RandomizableTrait):
             return low + (high - low) * torch.rand(n, *shape, device=device)
 
         matrix = torch.eye(dims, device=device).expand(n, dims, dims)
-        angle = torch.deg2rad(torch.tensor(self.rotation))
+        angle = math.radians(self.rotation)
         for plane in ((0, 1),) if dims == 2 else ((0, 1), (0, 2), (1, 2)):
-            matrix = matrix @ _rotation(draw(-float(angle), float(angle)), plane, dims)
+            matrix = matrix @ _rotation(draw(-angle, angle), plane, dims)
         scale = 1 / draw(self.zoom[0], self.zoom[1], 1).expand(n, dims)
         flips = torch.ones(n, dims, device=device)
         for axis in self.flip_axes:

@@ -49,7 +49,7 @@ def plot_embedding(
     grades = sorted(set(severity[severity >= 0].tolist()))
     colours = colormaps["viridis"](np.linspace(0, 0.95, max(2, len(grades))))
 
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.9), layout="constrained")
     scatter, strip = figure.subplots(1, 2, width_ratios=[1.25, 1])
     ungraded = (severity < 0).numpy()
     if ungraded.any():
@@ -66,10 +66,11 @@ def plot_embedding(
     scatter.set_xlabel(f"principal component 1 ({share[0]:.0%} of variance)")
     scatter.set_ylabel(f"principal component 2 ({share[1]:.0%})")
     scatter.set_title(f"Embedding, {title}" if title else "Embedding")
-    scatter.legend(title="severity", fontsize=8, title_fontsize=8)
     strip.set_xticks(grades)
     strip.set_xlabel("severity (grade)")
     strip.set_ylabel("severity score (cosine distance to healthy)")
     strip.set_title("Score by grade, median marked")
     strip.grid(axis="y", alpha=0.3)
+    # outside, so that it hides no image
+    figure.legend(loc="outside lower center", ncols=8, fontsize=8, title="severity", title_fontsize=8, frameon=False)
     save_figure(figure, path)

@@ -245,3 +245,13 @@ def test_recipes_agree_with_each_other_and_with_the_pairs_overlay():
 def test_configs_name_no_absolute_path():
     for file in (ROOT / "bundles").rglob("*.json"):
         assert not re.search(r'"/|[A-Z]:\\\\', Path(file).read_text())
+
+
+@pytest.mark.parametrize("name", ["semise_pretrain", "explicit_pairs"])
+def test_every_setting_is_documented(name):
+    config = json.loads((ROOT / "bundles" / f"{name}.json").read_text())
+    page = (ROOT / "docs" / "settings.md").read_text()
+    internal = {"imports", "bundle_root", "data", "training_items", "healthy", "settings", "pairs"}
+    settings = [key for key, value in config.items() if key not in internal and "::" not in key]
+    settings = [key for key in settings if not isinstance(config[key], (dict, list)) or key in ("phantoms", "views")]
+    assert [key for key in settings if f"`{key}`" not in page and key != "network"] == []
