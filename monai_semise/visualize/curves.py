@@ -25,7 +25,7 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> N
     """
     phases = list(dict.fromkeys(row["phase"] for row in rows))
     start = {phase: sum(row["phase"] in phases[:n] for row in rows) for n, phase in enumerate(phases)}
-    names = [name for name in dict.fromkeys(k for row in rows for k in row) if name not in NOT_A_CURVE]
+    names = [name for name in dict.fromkeys(k for row in rows for k in row) if name not in NOT_A_CURVE] or ["loss"]
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(4.2 * columns, 2.9 * lines), layout="constrained")

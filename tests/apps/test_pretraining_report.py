@@ -1,0 +1,65 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from monai.data import Dataset
+
+from monai_semise.apps import PretrainingReport
+from monai_semise.networks import SemiseNet
+from monai_semise.utils import save_checkpoint
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A report on a network at random, with sections of the grades asked for."""
+
+    def build(**sections):
+        torch.manual_seed(0)
+        network = SemiseNet("resnet10", embedding_dim=8)
+        save_checkpoint(tmp_path / "best.pt", network.state_dict())
+        (tmp_path / "log.csv").write_text("phase,epoch,loss\ntrain,1,0.5\ntrain,2,0.4\n")
+
+        def section(severity):
+            items = [{"image": f"{n}.png", "severity": s, "index": n} for n, s in enumerate(severity)]
+            return Dataset([{**item, "image": torch.rand(1, 32, 32)} for item in items]), items
+
+        training, items = section([0, 1, 0, 2])
+        return PretrainingReport(
+            tmp_path, network, tmp_path / "best.pt", training, items, {n: section(s) for n, s in sections.items()}
+        )
+
+    return build
+
+
+def test_empty_sections_are_left_out(report, tmp_path):
+    summary = report(validation=[0, 1, 2, 2], test=[]).write()
+    assert list(summary) == ["validation"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_measures_that_the_grades_do_not_allow_are_left_out(report):
+    summary = report(validation=[0, 1, 2], test=[1, 1, -1]).write()
+    assert set(summary["validation"]) == {"images", "pair_accuracy", "pair_accuracy_with_healthy", "kendall_tau"}
+    assert set(summary["test"]) == {"images"}
+
+
+def test_scores_of_ungraded_images_are_written_without_a_grade(report, tmp_path):
+    report(test=[0, -1]).write()
+    rows = list(csv.DictReader((tmp_path / "severity.csv").open()))
+    assert [row["severity"] for row in rows] == ["0", ""]
+    assert all(0 <= float(row["score"]) <= 2 for row in rows)
+
+
+def test_reference_is_the_mean_over_all_healthy_training_images(report):
+    app = report(validation=[0, 1])
+    app.write()
+    network = app.network.eval()
+    with torch.inference_mode():
+        healthy = torch.stack([app.training[n]["image"] for n in (0, 2)])
+        assert torch.allclose(network.healthy_reference, network(healthy)[:, 0].mean(dim=0), atol=1e-5)
