@@ -150,13 +150,10 @@ def test_bundle_properties_are_complete(tmp_path):
 
 
 def test_metadata_and_network_agree(tmp_path):
-    verify_net_in_out(
-        "network_def",
-        config_file=str(CONFIG),
-        meta_file=str(CONFIG.parent / "metadata.json"),
-        device="cpu",
-        backbone="resnet10",
-    )
+    settings = {"config_file": str(CONFIG), "meta_file": str(CONFIG.parent / "metadata.json"), "device": "cpu"}
+    assert verify_net_in_out("network_def", backbone="resnet10", **settings) is None
+    with pytest.raises(ValueError, match="channel number"):
+        verify_net_in_out("network_def", backbone="resnet10", separate_heads=True, **settings)
 
 
 @pytest.mark.skipif(not SCHEMA.is_file(), reason="needs MONAI's bundle schema, which lies beside the checkout")
