@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
+from tqdm import tqdm
 
 from monai_semise.utils import InputError, is_main_process, write_whole
 
@@ -108,7 +109,8 @@ class TrainingLogHandler:
             writer.writeheader()
             writer.writerows(rows)
         shown = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in HIDDEN)
-        self.logger.info(f"{self.phase}, epoch {epoch}/{engine.state.max_epochs}: {shown}")
+        with tqdm.external_write_mode():  # clears a progress bar from the line first
+            self.logger.info(f"{self.phase}, epoch {epoch}/{engine.state.max_epochs}: {shown}")
 
     def _read(self) -> list[Row]:
         return read_training_log(self.path) if self.path.is_file() else []
