@@ -255,3 +255,12 @@ def test_imagenet_weights_in_3d_are_refused(tmp_path):
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7, 7)}, tmp_path / "video.pth")
     with pytest.raises(InputError, match=r"conv1\.weight has shape \(64, 3, 7, 7, 7\)"):
         load_imagenet_weights(build_encoder("resnet18")[0], tmp_path / "video.pth")
+
+
+def test_monai_still_keeps_encoder_arguments_in_a_global():
+    """When this fails, FlexibleUNet no longer writes into its registry, and build_encoder need not copy from it."""
+    arguments = FLEXUNET_BACKBONE.register_dict["resnet10"]["parameter"]
+    build_encoder("resnet10", spatial_dims=3, in_channels=4)
+    assert arguments.get("in_channels") != 4
+    FlexibleUNet(in_channels=3, out_channels=1, backbone="resnet10", spatial_dims=2)
+    assert arguments["in_channels"] == 3
