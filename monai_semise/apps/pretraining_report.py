@@ -94,6 +94,7 @@ class PretrainingReport:
         save_checkpoint(self.folder / "encoder.pt", self.network.encoder.state_dict())
         summary: dict[str, Any] = {}
         rows: list[tuple[str, str, int | str, float]] = []
+        drawn = next(reversed(self.sections), None)  # test where there is one, else validation
         for name, (dataset, items) in self.sections.items():
             embedded = embed_images(self.network, dataset, batch_size=self.batch_size, num_workers=self.num_workers)
             score = self._score(embedded.embeddings)
@@ -101,14 +102,15 @@ class PretrainingReport:
             for item, value in zip(items, score.tolist()):
                 grade = item["severity"]
                 rows.append((name, item["image"], "" if grade == UNGRADED else grade, round(value, 6)))
-            plot_embedding(
-                embedded.embeddings[:, PREFERENCE],
-                embedded.severity,
-                self.network.healthy_reference.cpu(),
-                self.folder / "embedding.png",
-                self.grade_names,
-                title=f"{len(items)} {name} images",
-            )
+            if name == drawn:
+                plot_embedding(
+                    embedded.embeddings[:, PREFERENCE],
+                    embedded.severity,
+                    self.network.healthy_reference.cpu(),
+                    self.folder / "embedding.png",
+                    self.grade_names,
+                    title=f"{len(items)} {name} images",
+                )
         with write_whole(self.folder / "severity.csv") as stream:
             writer = csv.writer(stream)
             writer.writerow(("section", "image", "severity", "score"))

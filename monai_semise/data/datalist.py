@@ -147,7 +147,7 @@ def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: st
     if len(grades) == 1:
         raise InputError(f"{name}: all training images have severity {grades[0]}; add images of at least one other")
     seen: dict[str, str] = {}
-    group_of: dict[str, str] = {}
+    group_of: dict[str, tuple[str, str]] = {}
     for section in SECTIONS:
         side = "training" if section == "unlabelled" else section
         for n, item in enumerate(datalist.get(section, [])):
@@ -159,8 +159,7 @@ def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: st
             group = item.get("group")
             if group is None:
                 continue
-            first = group_of.setdefault(str(group), where)
-            first_side = first.split("[")[0].replace("unlabelled", "training")
+            first, first_side = group_of.setdefault(str(group), (where, side))
             if first_side != side:
                 raise InputError(
                     f"{name}: {where}.group: {group!r} is also in {first}; "

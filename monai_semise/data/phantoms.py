@@ -7,7 +7,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def make_phantom(
     """
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     position = np.stack(np.meshgrid(*[axis] * spatial_dims, indexing="ij"))
-    organ_distance, centre, radii = _organ(position, random)
+    organ_distance, centre, radius_of_organ = _organ(position, random)
     organ = 1 / (1 + np.exp((organ_distance - 1) * 25))
     image = 0.08 + organ * (random.uniform(0.3, 0.45) + 0.05 * _texture(position, random))
     image += organ * _vessels(position, random)
@@ -70,7 +69,7 @@ def make_phantom(
         radius = RADIUS[grade] * random.uniform(1 - SPREAD, 1 + SPREAD)
         direction = random.normal(size=spatial_dims)
         direction *= random.uniform() ** (1 / spatial_dims) / np.linalg.norm(direction)
-        at = centre + direction * (radii * 0.8)
+        at = centre + direction * (radius_of_organ * 0.8)
         distance = np.linalg.norm(position - at.reshape(-1, *[1] * spatial_dims), axis=0)
         contrast = CONTRAST[grade] * random.uniform(1 - SPREAD, 1 + SPREAD)
         image = np.maximum(image, image + contrast / (1 + np.exp((distance / radius - 1) * 8)))
@@ -163,13 +162,13 @@ def ensure_phantoms(
     return str(datalist_path)
 
 
-def _organ(position: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relative distance from the centre of a tilted ellipsoid (1 at its surface), its centre and its radii."""
+def _organ(position: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Relative distance from the centre of a tilted ellipsoid (1 at its surface), its centre and smallest radius."""
     dims = len(position)
     centre, radii = random.uniform(-0.1, 0.1, size=dims), random.uniform(0.65, 0.9, size=dims)
     tilt, _ = np.linalg.qr(np.eye(dims) + 0.3 * random.normal(size=(dims, dims)))
     offset = np.tensordot(tilt, position - centre.reshape(-1, *[1] * dims), axes=1)
-    return np.linalg.norm(offset / radii.reshape(-1, *[1] * dims), axis=0), centre, radii.min() * np.ones(dims)
+    return np.linalg.norm(offset / radii.reshape(-1, *[1] * dims), axis=0), centre, float(radii.min())
 
 
 def _texture(position: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -228,7 +227,7 @@ def _write_dicom(path: Path, array: np.ndarray) -> None:
     dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", path.name, digest])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["series", path.name, digest])
     dataset.PatientID, dataset.PatientName, dataset.Modality = path.stem, "Phantom", "OT"
-    dataset.StudyDate = datetime(2000, 1, 1).strftime("%Y%m%d")
+    dataset.StudyDate = "20000101"
     dataset.Rows, dataset.Columns = array.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0

@@ -8,7 +8,7 @@ from monai.utils import LossReduction, look_up_option
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from monai_semise.losses.balance import balanced_weights
+from monai_semise.losses.balance import balanced_weights, unordered_groups
 from monai_semise.losses.cosine import cosine_distance, cosine_similarity_matrix
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.utils import gather_with_gradient
@@ -91,10 +91,9 @@ def batch_margin_contrastive_loss(
     similar = labels[first] == labels[second]
     weight = None
     if balance == "class" and len(first):
-        n_classes = int(labels.max()) + 1
-        low, high = torch.minimum(labels[first], labels[second]), torch.maximum(labels[first], labels[second])
+        groups = unordered_groups(labels[first], labels[second])
         # a pair of unlike classes stands for both orders, hence counts twice
-        weight = balanced_weights(low * n_classes + high).to(distance) * torch.where(similar, 1.0, 2.0).to(distance)
+        weight = balanced_weights(groups).to(distance) * torch.where(similar, 1.0, 2.0).to(distance)
         weight = weight / weight.mean()
     return reduce_loss(_margin_terms(distance, similar, margin), reduction, weight)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
-from monai_semise.losses.balance import balanced_weights
+from monai_semise.losses.balance import balanced_weights, unordered_groups
 from monai_semise.losses.cosine import cosine_distance
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.utils import gather_with_gradient
@@ -125,8 +125,7 @@ def batch_preference_loss(
     a, b, preference = comparable_pairs(severity, ties, include_healthy)
     weight = None
     if balance == "grade" and len(a):
-        low, high = torch.minimum(severity[a], severity[b]), torch.maximum(severity[a], severity[b])
-        weight = balanced_weights(low * (int(severity.max()) + 1) + high)
+        weight = balanced_weights(unordered_groups(severity[a], severity[b]))
     return preference_loss(distance[a], distance[b], preference, weight, scale, reduction)
 
 

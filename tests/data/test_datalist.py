@@ -351,7 +351,7 @@ PLAUSIBLE = st.builds(
 )
 
 
-def loads_or_explains(folder, content):
+def assert_loads_or_explains(folder, content):
     try:
         datalist = load(folder, content)
     except InputError:
@@ -368,9 +368,9 @@ def loads_or_explains(folder, content):
 
 @given(content=JSON | DATALISTS | PLAUSIBLE)
 def test_fuzz_json(folder, content):
-    loads_or_explains(folder, json.dumps(content))
+    assert_loads_or_explains(folder, json.dumps(content))
 
 
 @given(content=st.text() | st.binary())
 def test_fuzz_text_and_bytes(folder, content):
-    loads_or_explains(folder, content.encode("utf-8") if isinstance(content, str) else content)
+    assert_loads_or_explains(folder, content.encode("utf-8") if isinstance(content, str) else content)
