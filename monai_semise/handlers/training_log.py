@@ -48,7 +48,7 @@ class TrainingLogHandler:
         path: the CSV file; phases of one run share it.
         phase: name of the phase, in the first column.
         output_transform: maps the engine's output to numbers, such as :class:`monai_semise.handlers.LossTerms`.
-        evaluator: validation engine whose metrics are logged.
+        evaluator: validation engine; its metrics are logged for the epochs in which it ran.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class TrainingLogHandler:
         epoch = engine.state.epoch
         row: Row = {"phase": self.phase, "epoch": epoch}
         row |= {name: total / self.iterations for name, total in self.sums.items()}
-        if self.evaluator is not None:
+        # MONAI gives a validation the epoch of the trainer that asked for it; earlier measures are not this epoch's
+        if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             row |= self.evaluator.state.metrics
         training_seconds = self.trained - self.started
         row |= {

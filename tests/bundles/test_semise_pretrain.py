@@ -196,6 +196,12 @@ def test_explicit_pairs_run(tmp_path, from_file):
     assert 0 < float(row["nt_xent"]) < 10
 
 
+def test_epochs_without_validation_log_no_measures(tmp_path):
+    folder = run(tmp_path, val_interval=2, train__trainer__max_epochs=3)
+    rows = [row for row in csv.DictReader((folder / "log.csv").open()) if row["phase"] == "train"]
+    assert [bool(row["pair_accuracy"]) for row in rows] == [False, True, False]
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_ends_of_alpha_run(tmp_path, alpha):
     folder = run(tmp_path, alpha=alpha, views="$['original'] if @alpha == 0 else ['original', 'augmented']")
