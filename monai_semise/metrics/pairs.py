@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from monai_semise.losses import comparable_pairs
+from monai_semise.metrics.concordance import ordinal_c_index
 from monai_semise.metrics.cumulative import WholeSetMetric
 
 __all__ = ["PairAccuracy", "pair_accuracy"]
@@ -71,8 +71,8 @@ class PairAccuracy(WholeSetMetric):
         """
         score, (severity, index) = y_pred.flatten().cpu(), y.cpu().long().unbind(1)
         if self.pairs is None or self.preference is None:
-            a, b, preference = comparable_pairs(severity, include_healthy=self.include_healthy)
-            return pair_accuracy(score, torch.stack([a, b], dim=1), preference)
+            compared = severity >= (0 if self.include_healthy else 1)
+            return ordinal_c_index(score[compared], severity[compared])
         n_indices = int(torch.cat([self.pairs.flatten(), index]).max()) + 1
         by_index, scored = score.new_zeros(n_indices), torch.zeros(n_indices, dtype=torch.bool)
         by_index[index], scored[index] = score, True

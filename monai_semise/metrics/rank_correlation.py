@@ -6,47 +6,84 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from monai_semise.metrics.cumulative import WholeSetMetric
+from monai_semise.metrics.concordance import concordance
+from monai_semise.metrics.counting import image_weight, weighted_counts
+from monai_semise.metrics.grade_metric import GradeMetric
 
-__all__ = ["KendallTau", "kendall_tau"]
-
-_CHUNK_ELEMENTS = 1 << 24
+__all__ = ["KendallTau", "SpearmanCorrelation", "kendall_tau", "spearman_correlation"]
 
 
-def kendall_tau(x: Tensor, y: Tensor) -> Tensor:
+def kendall_tau(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     r"""Kendall's rank correlation :math:`\tau_b`, which corrects for ties.
 
     .. math:: \tau_b = \frac{C - D}{\sqrt{(n_0 - t_x)(n_0 - t_y)}}
 
-    with C concordant and D discordant pairs, :math:`n_0 = N(N - 1)/2` pairs in all, and t tied pairs. Compares all
-    pairs in chunks: O(N²) time, linear memory.
+    with C concordant and D discordant pairs, :math:`n_0 = N(N - 1)/2` pairs in all, and t tied pairs. O(N log N + N K)
+    time for K distinct values of y, linear memory.
 
     Args:
         x: values of shape (N,).
-        y: values of shape (N,).
+        y: values of shape (N,), best the side with fewer distinct ones.
+        weight: how often each image counts, shape (N,), or (N, R) for R resamples at once; once by default.
 
     Returns:
-        scalar in [-1, 1], float64; nan when x or y is constant or holds nan.
+        scalar in [-1, 1], or shape (R,), float64; nan when x or y is constant or holds nan.
 
     Example:
         >>> import torch
         >>> kendall_tau(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 2]))
         tensor(1., dtype=torch.float64)
     """
-    x, y = x.double(), y.double()
-    balance, untied_x, untied_y = 0.0, 0, 0
-    # ordered pairs: each pair is met twice in all three sums, which cancels
-    for x_rows, y_rows in zip(*(t.split(max(1, _CHUNK_ELEMENTS // max(1, len(x)))) for t in (x, y))):
-        sign_x, sign_y = torch.sign(x_rows[:, None] - x), torch.sign(y_rows[:, None] - y)
-        balance += float((sign_x * sign_y).sum())
-        untied_x += int(sign_x.count_nonzero())
-        untied_y += int(sign_y.count_nonzero())
-    if not untied_x or not untied_y or x.isnan().any() or y.isnan().any():
-        return x.new_tensor(torch.nan)
-    return x.new_tensor(balance / (untied_x * untied_y) ** 0.5)
+    weight = image_weight(weight, y)
+    balance, _ = concordance(x, y, weight)
+    every = weight.sum(0).square()
+    untied_x, untied_y = ((every - weighted_counts(*_levels(values), weight).square().sum(0)) / 2 for values in (x, y))
+    tau = balance / (untied_x * untied_y).sqrt()
+    return tau * torch.nan if y.isnan().any() else tau
 
 
-class KendallTau(WholeSetMetric):
+def spearman_correlation(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""Spearman's rank correlation: Pearson's correlation of the ranks, where equal values share their mean rank.
+
+    .. math:: \rho = \frac{\mathrm{cov}(r_x, r_y)}{\sigma(r_x) \, \sigma(r_y)}
+
+    Args:
+        x: values of shape (N,).
+        y: values of shape (N,).
+        weight: how often each image counts, shape (N,), or (N, R) for R resamples at once; once by default.
+
+    Returns:
+        scalar in [-1, 1], or shape (R,), float64; nan when x or y is constant or holds nan.
+
+    Example:
+        >>> import torch
+        >>> spearman_correlation(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([0, 2, 1, 3]))
+        tensor(0.8000, dtype=torch.float64)
+    """
+    weight = image_weight(weight, y)
+    rank_x, rank_y = (_centered_ranks(values, weight) for values in (x, y))
+    covariance, variance_x, variance_y = (
+        (weight * product).sum(0) for product in (rank_x * rank_y, rank_x.square(), rank_y.square())
+    )
+    rho = covariance / (variance_x * variance_y).sqrt()
+    return rho * torch.nan if x.isnan().any() or y.isnan().any() else rho
+
+
+def _levels(values: Tensor) -> tuple[Tensor, int]:
+    """Place of each value among the distinct ones, and how many those are."""
+    levels, place = torch.unique(values, return_inverse=True)
+    return place, len(levels)
+
+
+def _centered_ranks(values: Tensor, weight: Tensor) -> Tensor:
+    """Rank of each value less the mean rank; (N,) or (N, R)."""
+    place, n_levels = _levels(values)
+    counts = weighted_counts(place, n_levels, weight)
+    # of equal values, half rank below the mean of their ranks and half above
+    return (counts.cumsum(0) - (counts + weight.sum(0)) / 2)[place]
+
+
+class KendallTau(GradeMetric):
     """Kendall's tau-b of severity score against grade, over the graded images (see :func:`kendall_tau`).
 
     Example:
@@ -57,12 +94,18 @@ class KendallTau(WholeSetMetric):
         1.0
     """
 
-    def compute(self, y_pred: Tensor, y: Tensor) -> Tensor:
-        """
-        Args:
-            y_pred: severity scores, shape (N,) or (N, 1).
-            y: severity of shape (N,), or rows whose first column it is; negative when ungraded.
-        """
-        severity = y.reshape(len(y), -1)[:, 0]
-        graded = severity >= 0
-        return kendall_tau(y_pred.flatten()[graded], severity[graded])
+    measure = staticmethod(kendall_tau)
+
+
+class SpearmanCorrelation(GradeMetric):
+    """Spearman's correlation of severity score and grade, over the graded images (see :func:`spearman_correlation`).
+
+    Example:
+        >>> import torch
+        >>> metric = SpearmanCorrelation()
+        >>> _ = metric(torch.tensor([0.2, 0.4, 0.1]), torch.tensor([0, 1, -1]))
+        >>> metric.aggregate().item()
+        1.0
+    """
+
+    measure = staticmethod(spearman_correlation)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from hypothesis import strategies as st
+
+from monai_semise.metrics import GradePrediction
 
 
 class ConstantRow(NamedTuple):
@@ -57,3 +60,24 @@ def collected(metric, y_pred, y, batches=(None,)):
         metric(y_pred[start:end], y[start:end])
         start = end
     return metric.aggregate()
+
+
+def probabilities(n, n_grades, seed=0):
+    return torch.randn(n, n_grades, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).softmax(1)
+
+
+@st.composite
+def graded_images(draw, n_grades=4, min_size=1, max_size=12):
+    """True grades, predictions with many ties, and how often each image counts, at least one of them."""
+    n = draw(st.integers(min_size, max_size))
+
+    def whole_numbers(lowest, highest):
+        return torch.tensor(draw(st.lists(st.integers(lowest, highest), min_size=n, max_size=n)))
+
+    probability = torch.stack([whole_numbers(1, 4) for _ in range(n_grades)], dim=1).double()
+    prediction = GradePrediction(
+        whole_numbers(0, n_grades - 1), probability / probability.sum(1, keepdim=True), whole_numbers(0, 5) / 5
+    )
+    times = whole_numbers(0, 3)
+    times[0] += 1
+    return whole_numbers(0, n_grades - 1), prediction, times

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy.stats import kendalltau
-from torchmetrics import KendallRankCorrCoef
+from scipy.stats import kendalltau, spearmanr
+from torchmetrics.functional import kendall_rank_corrcoef, spearman_corrcoef
 
-from monai_semise.metrics import KendallTau, kendall_tau, rank_correlation
+from monai_semise.metrics import KendallTau, kendall_tau, spearman_correlation
 from tests.losses.reference import LargestTensor
 from tests.metrics.data import collected, integers, scores
 
@@ -18,45 +18,44 @@ LEVELS = [(1000, 1000), (1000, 3), (4, 3), (1, 1)]
 
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("n", [2, 5, 40, 300])
-def test_equals_scipy(n, levels):
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+def test_equal_scipy(n, levels):
     x, y = (integers(n, highest, seed=n + side) for side, highest in enumerate(levels))
     expected = kendalltau(x, y, variant="b").statistic
     assert kendall_tau(x, y).item() == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    assert kendall_tau(y, x).item() == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    expected = spearmanr(x, y).statistic
+    assert spearman_correlation(x, y).item() == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("n", [10, 120])
-def test_equals_torchmetrics(n, levels):
+def test_equal_torchmetrics(n, levels):
     x, y = (integers(n, highest, seed=n + side).float() for side, highest in enumerate(levels))
-    assert kendall_tau(x, y).item() == pytest.approx(KendallRankCorrCoef(variant="b")(x, y).item(), abs=1e-6)
+    assert kendall_tau(x, y).item() == pytest.approx(kendall_rank_corrcoef(x, y, variant="b").item(), abs=1e-6)
+    assert spearman_correlation(x, y).item() == pytest.approx(spearman_corrcoef(x, y).item(), abs=1e-5)
 
 
-@pytest.mark.parametrize("elements", [1, 7, 50, 1000, 10**6])
-def test_chunks_do_not_change_the_value(monkeypatch, elements):
-    x, y = scores(33), integers(33, 3)
-    at_once = kendall_tau(x, y)
-    monkeypatch.setattr(rank_correlation, "_CHUNK_ELEMENTS", elements)
-    assert torch.equal(kendall_tau(x, y), at_once)
-
-
-def test_no_tensor_is_larger_than_a_chunk(monkeypatch):
-    monkeypatch.setattr(rank_correlation, "_CHUNK_ELEMENTS", 5000)
-    x, y = scores(1000), integers(1000, 3)
+@pytest.mark.parametrize("rank_correlation", [kendall_tau, spearman_correlation])
+@pytest.mark.parametrize("highest", [3, 2000])
+def test_memory_is_linear(rank_correlation, highest):
     with LargestTensor() as record:
-        kendall_tau(x, y)
-    assert record.elements == 5000
+        rank_correlation(scores(1000), integers(1000, highest))
+    assert record.elements <= 1000
 
 
+@pytest.mark.parametrize("rank_correlation", [kendall_tau, spearman_correlation])
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_a_constant_side_has_no_correlation(n):
-    assert kendall_tau(scores(n), torch.zeros(n)).isnan()
-    assert kendall_tau(torch.zeros(n), scores(n)).isnan()
+def test_a_constant_side_has_no_correlation(n, rank_correlation):
+    assert rank_correlation(scores(n), torch.zeros(n)).isnan()
+    assert rank_correlation(torch.zeros(n), scores(n)).isnan()
 
 
-def test_a_full_order_scores_1_and_its_reverse_minus_1():
+@pytest.mark.parametrize("rank_correlation", [kendall_tau, spearman_correlation])
+def test_a_full_order_scores_1_and_its_reverse_minus_1(rank_correlation):
     order = torch.arange(20)
-    assert kendall_tau(order, order**3).item() == 1
-    assert kendall_tau(order, -order).item() == -1
+    assert rank_correlation(order, order**3).item() == 1
+    assert rank_correlation(order, -order).item() == -1
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -69,5 +68,9 @@ def test_the_metric_leaves_ungraded_images_out(columns):
     assert collected(KendallTau(), score[:, None], y).item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_nan_does_not_pass_for_a_tie():
-    assert kendall_tau(torch.tensor([0.1, torch.nan, 0.3]), torch.tensor([0, 1, 2])).isnan()
+@pytest.mark.parametrize("rank_correlation", [kendall_tau, spearman_correlation])
+def test_nan_does_not_pass_for_a_tie(rank_correlation):
+    with_nan, order = torch.tensor([0.1, torch.nan, 0.3]), torch.tensor([0, 1, 2])
+    assert rank_correlation(with_nan, order).isnan()
+    assert rank_correlation(order, with_nan).isnan()
+    assert rank_correlation(with_nan, torch.tensor([0, 0, 1])).isnan()

@@ -18,7 +18,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from monai_semise.engines import ViewInferer
 from monai_semise.losses import HealthyAnomalyLoss, MarginContrastiveLoss, PreferenceLoss, SemiseLoss
-from monai_semise.metrics import EmbeddingCollapse, KendallTau, MeanAbsoluteExponentialError, PairAccuracy
+from monai_semise.metrics import (
+    EmbeddingCollapse,
+    GradeAccuracy,
+    GradeMeanAbsoluteError,
+    KendallTau,
+    MacroAUC,
+    MacroF1Score,
+    MacroMeanAbsoluteError,
+    MacroRecall,
+    MeanAbsoluteExponentialError,
+    OneOffAccuracy,
+    PairAccuracy,
+    QuadraticWeightedKappa,
+    RankedProbabilityScore,
+    SpearmanCorrelation,
+)
 from monai_semise.networks import SemiseNet
 from monai_semise.utils import gather_with_gradient, is_main_process, rank, world_size
 from monai_semise.utils.heads import PREFERENCE, PROJECTION
@@ -26,6 +41,16 @@ from monai_semise.utils.heads import PREFERENCE, PROJECTION
 SIZES = (5, 3)  # images of each rank
 WHOLE = (0, sum(SIZES))
 SEVERITY = torch.tensor([0, 1, 3, -1, 0, 3, 1, 2])  # the second rank has no healthy image
+GRADE_METRICS = (
+    GradeAccuracy,
+    GradeMeanAbsoluteError,
+    MacroF1Score,
+    MacroMeanAbsoluteError,
+    MacroRecall,
+    MeanAbsoluteExponentialError,
+    OneOffAccuracy,
+    QuadraticWeightedKappa,
+)
 PAIRS = torch.tensor([[1, 2], [2, 4], [4, 1], [5, 7]])  # three of the first rank, one of the second
 PREFERENCES = torch.tensor([0.0, 1.0, 0.3, 1.0])
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 3.0])
@@ -125,24 +150,37 @@ def loss_and_gradients(name, model, bounds):
 
 def metrics(bounds):
     """Metrics over the share, from batches of two images."""
-    start, end = bounds
+    share_of_rows = list(range(*bounds))
     generator = torch.Generator().manual_seed(1)
     score = torch.rand(sum(SIZES), generator=generator)
     embedding = torch.randn(sum(SIZES), 4, generator=generator)
     truth = torch.stack([SEVERITY, torch.arange(sum(SIZES))], dim=1)
     given_pairs = [(2, 5, 1.0, 1.0), (7, 0, 1.0, 1.0), (1, 6, 0.0, 1.0)]  # across the ranks
+    predicted = SEVERITY.roll(1).clamp_min(0)
+    of_first = [n for n in share_of_rows if n < SIZES[0]]
     cases = {
-        "pair accuracy": (PairAccuracy(include_healthy=True), score, truth),
-        "accuracy of given pairs": (PairAccuracy(given_pairs), score, truth),
-        "kendall": (KendallTau(), score, truth),
-        "maee": (MeanAbsoluteExponentialError(), SEVERITY.roll(1), SEVERITY),
-        "collapse": (EmbeddingCollapse(), embedding, truth),
+        "pair accuracy": (PairAccuracy(include_healthy=True), score, truth, share_of_rows),
+        "accuracy of given pairs": (PairAccuracy(given_pairs), score, truth, share_of_rows),
+        "kendall": (KendallTau(), score, truth, share_of_rows),
+        "kendall, an image on every rank": (KendallTau(), score, truth, [0, *share_of_rows]),
+        "kendall, none on the second rank": (KendallTau(), score, truth, of_first),
+        "kendall, none on the first rank": (KendallTau(), score, truth, share_of_rows[len(of_first) :]),
+        "spearman": (SpearmanCorrelation(), score, SEVERITY, share_of_rows),
+        "macro auc": (MacroAUC(), embedding, SEVERITY, share_of_rows),
+        "ranked probability score": (RankedProbabilityScore(), embedding.softmax(1), truth, share_of_rows),
+        "collapse": (EmbeddingCollapse(), embedding, truth, share_of_rows),
+        "collapse, none on the second rank": (EmbeddingCollapse(), embedding, truth, of_first),
+        **{metric.__name__: (metric(), predicted, SEVERITY, share_of_rows) for metric in GRADE_METRICS},
     }
     values = {}
-    for name, (metric, y_pred, y) in cases.items():
-        for first in range(start, end, 2):
-            metric(y_pred[first : min(first + 2, end)], y[first : min(first + 2, end)])
+    for name, (metric, y_pred, y, rows) in cases.items():
+        for first in range(0, len(rows), 2):
+            metric(y_pred[rows[first : first + 2]], y[rows[first : first + 2]])
         values[name] = metric.aggregate()
+    try:
+        KendallTau().aggregate()
+    except ValueError:
+        values["refused, none on any rank"] = torch.ones(())
     return values
 
 

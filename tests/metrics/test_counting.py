@@ -1,0 +1,26 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.metrics import DiceMetric, MeanIoU
+
+from monai_semise.metrics import image_mean
+from tests.metrics.data import integers
+
+
+@pytest.mark.parametrize("metric", [DiceMetric, MeanIoU])
+def test_is_the_mean_that_monai_reports_of_dice_and_iou_per_image(metric):
+    masks, truth = integers(5 * 64, 1).reshape(5, 1, 8, 8), integers(5 * 64, 1, seed=1).reshape(5, 1, 8, 8)
+    of_images = metric(reduction="mean")(masks, truth).flatten()
+    reported = metric(reduction="mean")
+    for batch in (slice(0, 2), slice(2, 5)):
+        reported(masks[batch], truth[batch])
+    assert len(of_images) == 5
+    assert image_mean(of_images).item() == pytest.approx(reported.aggregate().item(), abs=1e-6)
+
+
+def test_nan_is_let_through():
+    assert image_mean(torch.tensor([0.5, torch.nan])).isnan()
