@@ -17,9 +17,12 @@ __all__ = [
     "SECTIONS",
     "UNGRADED",
     "check_datalist",
+    "grade_names",
+    "graded_items",
     "healthy_indices",
     "load_datalist",
     "read_grade_names",
+    "read_names",
     "write_datalist",
 ]
 
@@ -38,6 +41,7 @@ def load_datalist(
     path: str | os.PathLike,
     base_dir: str | os.PathLike | None = None,
     required: Sequence[str] = ("training",),
+    graded: bool = True,
 ) -> Datalist:
     """Read and check a datalist: a Decathlon-style JSON file of what to train, validate and test on.
 
@@ -49,12 +53,14 @@ def load_datalist(
          "unlabelled": [{"image": "c.png"}]}
 
     ``severity`` is a whole number, 0 = healthy, missing or null = ungraded; ``mask`` and ``group`` (patient or study,
-    never split between training and the other sections) are optional. Fields of your own are kept.
+    never split between training and the other sections) are optional. ``mask`` is a file, or a list of one file for
+    each of the datalist's ``structures``, null where the structure is absent. Fields of your own are kept.
 
     Args:
         path: the JSON file.
         base_dir: folder that relative image paths start from; by default that of the file.
         required: sections that must not be empty.
+        graded: whether training needs grades, as for severity; not so for segmentation.
 
     Returns:
         the four sections. Every item has an absolute ``image``, an integer ``severity`` (:data:`UNGRADED` = -1 when it
@@ -77,6 +83,8 @@ def load_datalist(
             hint = f'; did you mean "{guess[0]}"?' if guess else f"; the sections are {', '.join(SECTIONS)}"
             raise InputError(f'datalist {path}: unknown section "{key}"{hint}')
     root = Path(base_dir).absolute() if base_dir is not None else path.absolute().parent
+    structures = content.get("structures")
+    n_structures = len(structures) if isinstance(structures, list) else None
     datalist: Datalist = {}
     for section in SECTIONS:
         entries = content.get(section, [])
@@ -84,21 +92,44 @@ def load_datalist(
             raise InputError(f"datalist {path}: {section} must be a list, found {type(entries).__name__}")
         start = len(datalist["training"]) if section == "unlabelled" else 0
         datalist[section] = [
-            {**_check_item(entry, f"{section}[{n}]", section, root), "index": start + n}
+            {**_check_item(entry, f"{section}[{n}]", section, root, n_structures), "index": start + n}
             for n, entry in enumerate(entries)
         ]
     for section in required:
         if not datalist[section]:
             raise InputError(f"datalist {path}: the {section} section is empty; give it graded images")
-    check_datalist(datalist, name=f"datalist {path}")
+    check_datalist(datalist, name=f"datalist {path}", graded=graded)
     return datalist
 
 
 def read_grade_names(path: str | os.PathLike) -> list[str] | None:
     """Names of the grades, from 0, when the datalist gives them as a list ``grades``; None otherwise."""
+    return read_names(path, "grades")
+
+
+def read_names(path: str | os.PathLike, field: str) -> list[str] | None:
+    """The list of names that the datalist gives under ``field``, beside its sections; None when it gives none."""
     content = _read_json(Path(path))
-    names = content.get("grades") if isinstance(content, dict) else None
+    names = content.get(field) if isinstance(content, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def grade_names(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the grades, from 0: those that the datalist gives, or the numbers up to the highest of the items."""
+    names = read_grade_names(path)
+    return names if names is not None else [str(n) for n in range(1 + max(item["severity"] for item in items))]
+
+
+def graded_items(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Item]]:
+    """The sections without what has no grade; ``index`` is the position among what is left.
+
+    Example:
+        >>> items = [{"image": "a.png", "severity": -1, "index": 0}, {"image": "b.png", "severity": 2, "index": 1}]
+        >>> graded_items({"training": items})
+        {'training': [{'image': 'b.png', 'severity': 2, 'index': 0}]}
+    """
+    graded = {name: [item for item in items if item["severity"] != UNGRADED] for name, items in datalist.items()}
+    return {name: [{**item, "index": n} for n, item in enumerate(items)] for name, items in graded.items()}
 
 
 def write_datalist(path: str | os.PathLike, datalist: Mapping[str, Any]) -> None:
@@ -114,20 +145,26 @@ def write_datalist(path: str | os.PathLike, datalist: Mapping[str, Any]) -> None
 
     def portable(item: Mapping[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in item.items() if v is not None and k != "index" and (k, v) != ("severity", UNGRADED)}
-        for field in ("image", "mask"):
-            if field in kept and Path(kept[field]).is_absolute() and Path(kept[field]).is_relative_to(folder):
-                kept[field] = Path(kept[field]).relative_to(folder).as_posix()
-        return kept
+        return {k: relative(v) if k in ("image", "mask") else v for k, v in kept.items()}
+
+    def relative(file: Any) -> Any:
+        if isinstance(file, list):
+            return [relative(entry) for entry in file]
+        inside = file is not None and Path(file).is_absolute() and Path(file).is_relative_to(folder)
+        return Path(file).relative_to(folder).as_posix() if inside else file
 
     write_json(path, {k: [portable(i) for i in v] if k in SECTIONS else v for k, v in datalist.items()})
 
 
-def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: str = "datalist") -> None:
+def check_datalist(
+    datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: str = "datalist", graded: bool = True
+) -> None:
     """Check that the sections can be trained on together.
 
     Args:
         datalist: sections as returned by :func:`load_datalist`.
         name: what to call it in an error.
+        graded: whether training needs grades.
 
     Raises:
         InputError: for an empty training section, no healthy training image, a single grade, an image or a group that
@@ -136,6 +173,12 @@ def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: st
     training = datalist.get("training", [])
     if not training:
         raise InputError(f"{name}: the training section is empty; give it at least two graded images")
+    if graded:
+        _check_grades(training, name)
+    _check_split(datalist, name)
+
+
+def _check_grades(training: Sequence[Mapping[str, Any]], name: str) -> None:
     grades = sorted({item["severity"] for item in training if item["severity"] != UNGRADED})
     if not grades:
         raise InputError(f"{name}: no training image has a severity; grade some of them (0 = healthy, 1, 2, ...)")
@@ -146,6 +189,9 @@ def check_datalist(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: st
         )
     if len(grades) == 1:
         raise InputError(f"{name}: all training images have severity {grades[0]}; add images of at least one other")
+
+
+def _check_split(datalist: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> None:
     seen: dict[str, str] = {}
     group_of: dict[str, tuple[str, str]] = {}
     for section in SECTIONS:
@@ -188,7 +234,7 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"datalist {path}: not valid JSON ({error})") from error
 
 
-def _check_item(entry: Any, where: str, section: str, root: Path) -> Item:
+def _check_item(entry: Any, where: str, section: str, root: Path, n_structures: int | None) -> Item:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with an image, found {type(entry).__name__}")
     for field in entry:
@@ -196,11 +242,19 @@ def _check_item(entry: Any, where: str, section: str, root: Path) -> Item:
         if field not in FIELDS and guess:
             raise InputError(f'{where}: unknown field "{field}"; did you mean "{guess[0]}"?')
     item = dict(entry)
-    for field in ("image", "mask"):
-        if field == "mask" and item.get(field) is None:
-            item.pop(field, None)
-            continue
-        item[field] = _check_path(item.get(field), f"{where}.{field}", root)
+    item["image"] = _check_path(item.get("image"), f"{where}.image", root)
+    mask = item.pop("mask", None)
+    if isinstance(mask, list):
+        if not mask or n_structures not in (None, len(mask)):
+            raise InputError(
+                f"{where}.mask: expected a list of one file for each structure, null where it is absent; found "
+                f"{len(mask)} where the datalist names {'none' if n_structures is None else n_structures}"
+            )
+        item["mask"] = [
+            None if file is None else _check_path(file, f"{where}.mask[{n}]", root) for n, file in enumerate(mask)
+        ]
+    elif mask is not None:
+        item["mask"] = _check_path(mask, f"{where}.mask", root)
     item["severity"] = _check_severity(entry.get("severity"), f"{where}.severity")
     if section == "unlabelled" and item["severity"] != UNGRADED:
         raise InputError(f"{where}.severity: {item['severity']} in the unlabelled section; move it to training")

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from monai_semise.utils.distributed import gather_with_gradient, is_main_process, rank, unwrap, world_size
-from monai_semise.utils.errors import InputError, SemiseError, TrainingError
+from monai_semise.utils.errors import InputError, SemiseError, TrainingError, find_semise_error
 from monai_semise.utils.files import ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
+from monai_semise.utils.printable_text import printable
 from monai_semise.utils.tensors import plain_tensor
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "SemiseError",
     "TrainingError",
     "ensure_writable",
+    "find_semise_error",
     "gather_with_gradient",
     "is_main_process",
     "load_checkpoint",
     "plain_tensor",
+    "printable",
     "rank",
     "save_checkpoint",
     "unwrap",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "SemiseError", "TrainingError"]
+import re
+
+__all__ = ["InputError", "SemiseError", "TrainingError", "find_semise_error"]
 
 
 class SemiseError(Exception):
@@ -25,3 +27,32 @@ class InputError(SemiseError, ValueError):
 
 class TrainingError(SemiseError, RuntimeError):
     """Training cannot go on, though its input could be read."""
+
+
+KINDS = {kind.__name__: kind for kind in (InputError, TrainingError)}
+WORKER_ERROR = re.compile(rf"^{SemiseError.__module__}\.(?P<kind>{'|'.join(KINDS)}): (?P<message>.*)$", re.MULTILINE)
+
+
+def find_semise_error(error: BaseException | None) -> SemiseError | None:
+    """The :class:`~monai_semise.utils.SemiseError` among an exception and its causes.
+
+    MONAI wraps what happens inside a bundle in up to four ``RuntimeError`` ("Failed to evaluate ..."); torch passes on
+    what happens in a loader's worker process as text.
+
+    Example:
+        >>> from monai_semise.utils import InputError
+        >>> wrapped = RuntimeError("Failed to evaluate")
+        >>> wrapped.__cause__ = InputError("batch_size: 0 is too small")
+        >>> find_semise_error(wrapped)
+        InputError('batch_size: 0 is too small')
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        from_worker = WORKER_ERROR.search(str(error))
+        if from_worker is not None:
+            return KINDS[from_worker["kind"]](from_worker["message"])
+        if isinstance(error, SemiseError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None

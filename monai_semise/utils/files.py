@@ -87,8 +87,12 @@ def load_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
         raise InputError(f"checkpoint {path}: cannot be loaded with weights_only=True ({reason})") from error
 
 
-def ensure_writable(folder: str | os.PathLike) -> Path:
+def ensure_writable(folder: str | os.PathLike, option: str = "--output_dir") -> Path:
     """Make ``folder`` and prove that a file can be written in it.
+
+    Args:
+        folder: to be written to.
+        option: by which the user names it, for the error.
 
     Returns:
         the absolute path of the folder.
@@ -103,7 +107,7 @@ def ensure_writable(folder: str | os.PathLike) -> Path:
             pass
     except OSError as error:
         raise InputError(
-            f"output_dir: cannot write to {folder} ({error.strerror or error}); "
-            "free it, or name another folder with --output_dir"
+            f"{option.lstrip('-')}: cannot write to {folder} ({error.strerror or error}); "
+            f"free it, or name another folder with {option}"
         ) from error
     return folder

@@ -6,10 +6,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import stat
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,33 +21,7 @@ from monai_semise.utils import (
     write_json,
     write_whole,
 )
-
-NOBODY = 65534
-
-
-@contextmanager
-def disk_of(n_bytes):
-    """No file can grow beyond ``n_bytes`` meanwhile; a write then fails as on a full disk, but for its errno."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def ordinary_user():
-    """Root may write anywhere; be someone else meanwhile."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
+from tests.utils.limits import disk_of, ordinary_user
 
 # ---------------------------------------------------------------- write_whole
 
@@ -251,6 +223,14 @@ def test_a_file_is_in_the_way(tmp_path, below):
     with pytest.raises(InputError, match=r"output_dir: cannot write to .*file.* \(.+\); free it, or name another"):
         ensure_writable(tmp_path / "file" / below)
     assert (tmp_path / "file").read_text() == "content"
+
+
+def test_the_option_is_named_as_the_user_gave_it(tmp_path):
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(
+        InputError, match=r"^out: cannot write to .*file.*; free it, or name another folder with --out$"
+    ):
+        ensure_writable(tmp_path / "file", option="--out")
 
 
 @pytest.mark.parametrize("below", ["", "run"])

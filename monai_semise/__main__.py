@@ -1,0 +1,49 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+
+from monai.utils import MONAIEnvVars
+
+from monai_semise.commands import datalist, pack, prepare, rank
+from monai_semise.utils import SemiseError, printable
+
+COMMANDS = (datalist, prepare, rank, pack)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m monai_semise``.
+
+    Returns:
+        exit status: 0 when the command did its work; 1 when it could not, after one line that says why; 130 when it
+        was interrupted. Options that cannot be read end the program with status 2, as argparse does.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show must not end the command
+        sys.stdout.reconfigure(errors="backslashreplace")
+    parser = argparse.ArgumentParser(
+        prog="python -m monai_semise", description="Severity representations of medical images, for MONAI."
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="<command>", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers).set_defaults(run=command.run)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (SemiseError, OSError) as error:  # OSError: a full disk, a folder that may not be read
+        if MONAIEnvVars.debug():
+            raise
+        print(f"Error: {printable(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from monai.bundle import ConfigWorkflow
+
+from monai_semise.utils import InputError, find_semise_error
+
+__all__ = ["add_parser", "run"]
+
+CONFIG = Path("bundles") / "semise_severity_inference.json"
+SHOWN = ("rank", "score", "position", "low", "high", "grade", "image")
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Define ``python -m monai_semise rank``."""
+    parser = subparsers.add_parser(
+        "rank",
+        help="score images with a trained network and order them, the most severe first",
+        description="Score images with a trained network and write a worklist, the most severe first, with a page to "
+        "read. Short for a run of the inference bundle, which has more settings.",
+    )
+    parser.add_argument("input", help="folder, image, text file with a path a line, or datalist (JSON)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument(
+        "--run_dir",
+        type=Path,
+        default=Path("runs") / "semise_pretrain",
+        help="output folder of the training run (default runs/semise_pretrain)",
+    )
+    parser.add_argument("--config_file", type=Path, default=CONFIG, help=f"inference bundle (default {CONFIG})")
+    parser.add_argument("--num_workers", type=int, default=0, metavar="N", help="processes that read images")
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="rows of the worklist to print (default 10)")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the worklist and print its head."""
+    if not arguments.config_file.is_file():
+        raise InputError(f"--config_file: {arguments.config_file} does not exist; name the inference bundle")
+    try:
+        workflow = ConfigWorkflow(
+            str(arguments.config_file),
+            workflow_type="infer",
+            input=arguments.input,
+            output_dir=str(arguments.out),
+            run_dir=str(arguments.run_dir),
+            num_workers=arguments.num_workers,
+        )
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        known = find_semise_error(error)  # MONAI wraps it
+        if known is None:
+            raise
+        raise known from error
+    worklist = pd.read_csv(arguments.out / "worklist.csv", dtype=str, keep_default_na=False)
+    print(worklist.loc[:, list(SHOWN)].head(arguments.top).to_string(index=False))
