@@ -10,7 +10,20 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from monai_semise import apps, bundle, data, engines, handlers, losses, metrics, networks, transforms, utils, visualize
+from monai_semise import (
+    apps,
+    bundle,
+    data,
+    engines,
+    handlers,
+    losses,
+    metrics,
+    networks,
+    severity,
+    transforms,
+    utils,
+    visualize,
+)
 
 __all__ = [
     "apps",
@@ -21,6 +34,7 @@ __all__ = [
     "losses",
     "metrics",
     "networks",
+    "severity",
     "transforms",
     "utils",
     "visualize",

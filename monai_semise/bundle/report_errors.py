@@ -3,43 +3,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from types import TracebackType
 
 from monai.utils import MONAIEnvVars
 
-from monai_semise.utils import InputError, SemiseError, TrainingError
+from monai_semise.utils import find_semise_error
 
-__all__ = ["find_semise_error", "report_semise_errors"]
-
-KINDS = {kind.__name__: kind for kind in (InputError, TrainingError)}
-WORKER_ERROR = re.compile(rf"^{SemiseError.__module__}\.(?P<kind>{'|'.join(KINDS)}): (?P<message>.*)$", re.MULTILINE)
-
-
-def find_semise_error(error: BaseException | None) -> SemiseError | None:
-    """The :class:`~monai_semise.utils.SemiseError` among an exception and its causes.
-
-    MONAI wraps what happens inside a bundle in up to four ``RuntimeError`` ("Failed to evaluate ..."); torch passes on
-    what happens in a loader's worker process as text.
-
-    Example:
-        >>> from monai_semise.utils import InputError
-        >>> wrapped = RuntimeError("Failed to evaluate")
-        >>> wrapped.__cause__ = InputError("batch_size: 0 is too small")
-        >>> find_semise_error(wrapped)
-        InputError('batch_size: 0 is too small')
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        from_worker = WORKER_ERROR.search(str(error))
-        if from_worker is not None:
-            return KINDS[from_worker["kind"]](from_worker["message"])
-        if isinstance(error, SemiseError):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None
+__all__ = ["report_semise_errors"]
 
 
 def report_semise_errors() -> None:

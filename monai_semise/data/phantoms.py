@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pydicom
 from monai.utils import look_up_option
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 from tqdm import tqdm
 
 from monai_semise.data.datalist import write_datalist
@@ -32,6 +32,23 @@ CONTRAST = (0.0, 0.22, 0.28, 0.34, 0.40)
 """Mean lesion brightness of each grade above its surroundings, image range 0 to 1."""
 SPREAD = 0.2
 """Relative spread of radius and contrast about their mean, so that grades overlap lesion by lesion."""
+SPACING = (0.75, 1.0, 2.5)
+"""Voxel size of volumes along x, y and z in millimetres, as a scanner's: no two axes alike."""
+
+EMPTY = (
+    "PatientBirthDate",
+    "PatientSex",
+    "Laterality",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "Manufacturer",
+    "PatientOrientation",
+)
+"""What DICOM wants in every image, if only empty."""
+EMPTY_IN_MR = ("PositionReferenceIndicator", "ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength")
+"""What it wants in MR images besides."""
 
 
 def make_phantom(
@@ -105,7 +122,9 @@ def ensure_phantoms(
         n_test: test images.
         unlabelled_fraction: share of the training images that get no grade, in [0, 1).
         size: pixels (voxels) along each axis.
-        image_format: ``"png"`` (8 bit), ``"dicom"`` (16 bit, one slice a file, PNG masks) or ``"nifti"`` (volumes).
+        image_format: images as ``"png"`` (8 bit) or ``"dicom"`` (16 bit), with PNG masks; volumes as ``"nifti"`` or
+            ``"dicom_series"`` (a folder of MR slices each), with NIfTI masks. Both kinds of volumes hold the same
+            values and the same geometry, with voxels of :data:`SPACING`.
         seed: seed of everything drawn.
         progress: whether to show a progress bar.
 
@@ -211,34 +230,81 @@ def _write_png(path: Path, array: np.ndarray) -> None:
 
 
 def _write_nifti(path: Path, array: np.ndarray) -> None:
-    data = array if array.dtype == np.uint8 else np.round(array * 4095).astype(np.int16)
-    nib.save(nib.Nifti1Image(data, affine=np.eye(4)), path)
+    data = array if array.dtype == np.uint8 else _to_12_bits(array).astype(np.int16)
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = _origin(array.shape)
+    affine[:2] *= -1  # x and y grow to the right and the front in NIfTI, to the left and the back in DICOM
+    nib.save(nib.Nifti1Image(data, affine), path)
 
 
 def _write_dicom(path: Path, array: np.ndarray) -> None:
+    dataset = _dicom(path, array, SecondaryCaptureImageStorage, "OT", _digest(array))
+    dataset.ConversionType = "SYN"
+    dataset.PixelSpacing = [1.0, 1.0]
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+
+
+def _write_dicom_series(folder: Path, array: np.ndarray) -> None:
+    folder.mkdir()
+    digest = _digest(array)
+    x, y, z = _origin(array.shape)
+    for n in range(array.shape[2]):
+        # the axes of the array are x, y, z; DICOM stores rows, one for each y
+        dataset = _dicom(folder, array[:, :, n].T, MRImageStorage, "MR", digest, instance=n + 1)
+        dataset.FrameOfReferenceUID = _uid("frame", folder, digest)
+        dataset.ImagePositionPatient = [x, y, z + n * SPACING[2]]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.PixelSpacing = [SPACING[1], SPACING[0]]  # between rows, between columns
+        dataset.SliceThickness = dataset.SpacingBetweenSlices = SPACING[2]
+        dataset.ImageType, dataset.PatientPosition = ["DERIVED", "SECONDARY", "OTHER"], "HFS"
+        dataset.ScanningSequence, dataset.SequenceVariant, dataset.MRAcquisitionType = "RM", "NONE", "3D"
+        for keyword in EMPTY_IN_MR:
+            setattr(dataset, keyword, None)
+        # as archives name them: the names do not tell the order
+        pydicom.dcmwrite(folder / f"{dataset.SOPInstanceUID}.dcm", dataset, enforce_file_format=True)
+
+
+def _dicom(path: Path, array: np.ndarray, sop_class: UID, modality: str, digest: str, instance: int = 1) -> FileDataset:
+    """A DICOM image of ``array`` (rows, columns) in the series that is named by ``path`` and ``digest``."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    pixels = np.round(array * 4095).astype("<u2").tobytes()
-    digest = hashlib.sha256(pixels).hexdigest()  # the same image gets the same identifiers
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["instance", path.name, digest])
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = _uid(f"instance {instance}", path, digest)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", path.name, digest])
-    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["series", path.name, digest])
-    dataset.PatientID, dataset.PatientName, dataset.Modality = path.stem, "Phantom", "OT"
-    dataset.StudyDate = "20000101"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = _uid("study", path, digest), _uid("series", path, digest)
+    dataset.PatientID, dataset.PatientName, dataset.Modality = path.stem, "Phantom^", modality
+    dataset.StudyDate, dataset.SeriesNumber, dataset.InstanceNumber = "20000101", 1, instance
+    for keyword in EMPTY:
+        setattr(dataset, keyword, None)
     dataset.Rows, dataset.Columns = array.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.PixelSpacing = [1.0, 1.0]
-    dataset.PixelData = pixels
-    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    dataset.PixelData = _to_12_bits(array).astype("<u2").tobytes()
+    return dataset
+
+
+def _uid(kind: str, path: Path, digest: str) -> UID:
+    return generate_uid(entropy_srcs=[kind, path.name, digest])  # the same image gets the same identifiers
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(_to_12_bits(array).tobytes()).hexdigest()
+
+
+def _to_12_bits(array: np.ndarray) -> np.ndarray:
+    return np.round(array * 4095)
+
+
+def _origin(shape: Sequence[int]) -> np.ndarray:
+    """Position of the first voxel when the middle of the volume is at 0: x, y and z in millimetres."""
+    return -(np.array(shape) - 1) / 2 * SPACING
 
 
 WRITERS: dict[str, tuple[Callable[[Path, np.ndarray], None], str, int]] = {
     "png": (_write_png, ".png", 2),
     "dicom": (_write_dicom, ".dcm", 2),
     "nifti": (_write_nifti, ".nii.gz", 3),
+    "dicom_series": (_write_dicom_series, "", 3),
 }
 """Writer, file name suffix and spatial dimensions of each format."""

@@ -6,15 +6,25 @@
 from __future__ import annotations
 
 from monai_semise.engines.embed import Embedded, embed_images
+from monai_semise.engines.encoded_items import encode_items
+from monai_semise.engines.grading import GradeInferer, PrepareGradedBatch
 from monai_semise.engines.healthy_reference import update_healthy_reference
 from monai_semise.engines.inferers import SeverityInferer, ViewInferer
+from monai_semise.engines.masks import PrepareMaskBatch, masks_from_logits
 from monai_semise.engines.prepare_severity_batch import PrepareSeverityBatch
+from monai_semise.engines.windows import random_windows
 
 __all__ = [
     "Embedded",
+    "GradeInferer",
+    "PrepareGradedBatch",
+    "PrepareMaskBatch",
     "PrepareSeverityBatch",
     "SeverityInferer",
     "ViewInferer",
     "embed_images",
+    "encode_items",
+    "masks_from_logits",
+    "random_windows",
     "update_healthy_reference",
 ]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,7 +24,7 @@ class Embedded(NamedTuple):
     severity: Tensor
     """Grade of each item, negative when ungraded, shape (N,)."""
     embeddings: Tensor
-    """Output of the network, shape (N, H, D)."""
+    """Output of the network, shape (N, H, D), or what else was asked for, N first."""
 
 
 def embed_images(
@@ -34,6 +34,7 @@ def embed_images(
     batch_size: int = 64,
     device: str | torch.device | None = None,
     num_workers: int = 0,
+    embed: Callable[[Tensor], Tensor] | None = None,
 ) -> Embedded:
     """Embed images with the network in evaluation mode; its mode is restored afterwards.
 
@@ -44,6 +45,7 @@ def embed_images(
         batch_size: images at a time.
         device: where to compute; by default where the network lies.
         num_workers: loader processes.
+        embed: what to compute from a batch of images, such as ``network.features``; by default ``network`` itself.
 
     Raises:
         ValueError: without an image.
@@ -58,7 +60,7 @@ def embed_images(
     try:
         for batch in loader:
             with torch.inference_mode():  # not around the loader, whose dataset may keep what it loads
-                embeddings = network(plain_tensor(batch["image"]).to(device)).float().cpu()
+                embeddings = (embed or network)(plain_tensor(batch["image"]).to(device)).float().cpu()
             parts.append((batch["index"], batch["severity"], embeddings))
     finally:
         for module, training in modes:

@@ -14,7 +14,8 @@ class LossTerms:
     """The loss and its terms apart, as plain numbers: an ``output_transform`` for loggers.
 
     Args:
-        loss_function: a loss with a dictionary ``terms``, such as :class:`monai_semise.losses.SemiseLoss`.
+        loss_function: any loss; one with a dictionary ``terms``, such as :class:`monai_semise.losses.SemiseLoss`, has
+            more to tell.
 
     Example:
         >>> import torch
@@ -29,5 +30,5 @@ class LossTerms:
         self.loss_function = loss_function
 
     def __call__(self, output: Any) -> dict[str, float]:
-        terms = {name: float(term) for name, term in self.loss_function.terms.items()}
+        terms = {name: float(term) for name, term in getattr(self.loss_function, "terms", {}).items()}
         return {CommonKeys.LOSS.value: float(output[CommonKeys.LOSS].detach()), **terms}

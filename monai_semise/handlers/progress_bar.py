@@ -20,12 +20,15 @@ class ProgressBarHandler:
     Args:
         description: what runs, shown before the bar.
         output_transform: maps the engine's output to numbers to show, such as
-            :class:`monai_semise.handlers.LossTerms`.
+            :class:`monai_semise.handlers.LossTerms`; None shows none.
         interval: iterations between two updates of these numbers.
     """
 
     def __init__(
-        self, description: str, output_transform: Callable[[Any], dict[str, float]], interval: int = 5
+        self,
+        description: str,
+        output_transform: Callable[[Any], dict[str, float]] | None = None,
+        interval: int = 5,
     ) -> None:
         self.description = description
         self.output_transform = output_transform
@@ -33,7 +36,7 @@ class ProgressBarHandler:
         self.bar: tqdm | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer."""
+        """Attach to an engine."""
         if is_main_process():
             engine.add_event_handler(Events.EPOCH_STARTED, self._start)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
@@ -45,12 +48,13 @@ class ProgressBarHandler:
         if self.bar is None:
             total = state.max_epochs * state.epoch_length
             self.bar = tqdm(total=total, initial=state.iteration, desc=self.description, unit="batch", mininterval=0.5)
-        self.bar.set_description(f"{self.description}, epoch {state.epoch}/{state.max_epochs}")
+        if state.max_epochs > 1:
+            self.bar.set_description(f"{self.description}, epoch {state.epoch}/{state.max_epochs}")
 
     def _update(self, engine: Engine) -> None:
         if self.bar is None:
             return
-        if engine.state.iteration % self.interval == 0:
+        if self.output_transform is not None and engine.state.iteration % self.interval == 0:
             self.bar.set_postfix(
                 {name: f"{value:.3f}" for name, value in self.output_transform(engine.state.output).items()},
                 refresh=False,

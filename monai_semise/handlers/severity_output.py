@@ -12,7 +12,7 @@ import torch
 from monai.utils import CommonKeys
 from torch import Tensor
 
-__all__ = ["embedding_and_severity", "score_and_severity"]
+__all__ = ["embedding_and_severity", "grade_and_severity", "score_and_severity"]
 
 
 def score_and_severity(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -23,6 +23,11 @@ def score_and_severity(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 def embedding_and_severity(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Preference embeddings (N, D), and rows (severity, item index) of shape (N, 2)."""
     return output[CommonKeys.PRED]["embedding"], _severity_and_index(output)
+
+
+def grade_and_severity(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Predicted grades (N, 1) and true grades (N, 1)."""
+    return output[CommonKeys.PRED]["grade"][:, None], output[CommonKeys.LABEL][:, None]
 
 
 def _severity_and_index(output: Mapping[str, Any]) -> Tensor:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from monai_semise.losses.corn import OrdinalCornLoss
 from monai_semise.losses.cosine import cosine_distance
+from monai_semise.losses.dice_cross_entropy import DiceCrossEntropyLoss
+from monai_semise.losses.grade_weights import balanced_grade_weights
 from monai_semise.losses.margin_contrastive import (
     MarginContrastiveLoss,
     batch_margin_contrastive_loss,
@@ -17,11 +20,14 @@ from monai_semise.losses.reference import healthy_reference
 from monai_semise.losses.semise import HealthyAnomalyLoss, SemiseLoss, semise_loss
 
 __all__ = [
+    "DiceCrossEntropyLoss",
     "HealthyAnomalyLoss",
     "MarginContrastiveLoss",
     "NTXentLoss",
+    "OrdinalCornLoss",
     "PreferenceLoss",
     "SemiseLoss",
+    "balanced_grade_weights",
     "batch_margin_contrastive_loss",
     "batch_preference_loss",
     "comparable_pairs",

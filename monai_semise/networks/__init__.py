@@ -11,6 +11,20 @@ from monai_semise.networks.encoders import (
     load_encoder_weights,
     load_imagenet_weights,
 )
+from monai_semise.networks.freezing import FreezableEncoder
+from monai_semise.networks.parameter_groups import discriminative_groups
+from monai_semise.networks.segmentation_unet import SegmentationUNet
 from monai_semise.networks.semise_net import SemiseNet
+from monai_semise.networks.severity_classifier import SeverityClassifier
 
-__all__ = ["SemiseNet", "SemiseResNetEncoder", "build_encoder", "load_encoder_weights", "load_imagenet_weights"]
+__all__ = [
+    "FreezableEncoder",
+    "SegmentationUNet",
+    "SemiseNet",
+    "SemiseResNetEncoder",
+    "SeverityClassifier",
+    "build_encoder",
+    "discriminative_groups",
+    "load_encoder_weights",
+    "load_imagenet_weights",
+]

@@ -56,6 +56,11 @@ def load_encoder_weights(encoder: nn.Module, path: str | os.PathLike) -> None:
     Raises:
         InputError: naming the key and the shapes, when the file is of another architecture or channel count.
     """
+    if not os.path.exists(path):
+        raise InputError(
+            f"encoder: {path} does not exist; run semise_pretrain first, name its encoder.pt with --encoder, "
+            "or give --encoder null for random weights"
+        )
     _load_strict(encoder, _read_weights(path), str(path))
 
 

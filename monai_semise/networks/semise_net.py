@@ -102,3 +102,11 @@ class SemiseNet(nn.Module):
         if not self.has_reference:
             raise RuntimeError("the network has no healthy reference yet: train it, or call set_healthy_reference")
         return cosine_distance(embeddings[:, PREFERENCE], self.healthy_reference)
+
+    def score(self, image: Tensor) -> Tensor:
+        """Severity score of a batch of images, shape (N,); see :meth:`severity`."""
+        return self.severity(self(image))
+
+    def embedding(self, image: Tensor) -> Tensor:
+        """Preference embedding of a batch of images, shape (N, D), in which neighbours look alike."""
+        return self(image)[:, PREFERENCE]

@@ -1,7 +1,7 @@
 # Copyright (c) monai_semise contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Image loading that names what it cannot use, and augmentation of whole batches."""
+"""Loading that names what it cannot use, DICOM and mammograms as a viewer shows them, augmentation of batches."""
 
 from __future__ import annotations
 
@@ -11,18 +11,48 @@ from monai_semise.transforms.batch_augment import (
     RandBatchAugmentd,
     RandBatchAugmentDict,
 )
+from monai_semise.transforms.crop_breast import CropBreast, CropBreastD, CropBreastd, CropBreastDict
+from monai_semise.transforms.dicom_to_presentation import (
+    DicomToPresentation,
+    DicomToPresentationD,
+    DicomToPresentationd,
+    DicomToPresentationDict,
+)
 from monai_semise.transforms.load_checked_image import (
     LoadCheckedImage,
     LoadCheckedImageD,
     LoadCheckedImaged,
     LoadCheckedImageDict,
 )
+from monai_semise.transforms.load_mask import LoadMask, LoadMaskD, LoadMaskd, LoadMaskDict
+from monai_semise.transforms.mirror_right_breast import (
+    MirrorRightBreast,
+    MirrorRightBreastD,
+    MirrorRightBreastd,
+    MirrorRightBreastDict,
+)
 
 __all__ = [
+    "CropBreast",
+    "CropBreastD",
+    "CropBreastDict",
+    "CropBreastd",
+    "DicomToPresentation",
+    "DicomToPresentationD",
+    "DicomToPresentationDict",
+    "DicomToPresentationd",
     "LoadCheckedImage",
     "LoadCheckedImageD",
     "LoadCheckedImageDict",
     "LoadCheckedImaged",
+    "LoadMask",
+    "LoadMaskD",
+    "LoadMaskDict",
+    "LoadMaskd",
+    "MirrorRightBreast",
+    "MirrorRightBreastD",
+    "MirrorRightBreastDict",
+    "MirrorRightBreastd",
     "RandBatchAugment",
     "RandBatchAugmentD",
     "RandBatchAugmentDict",

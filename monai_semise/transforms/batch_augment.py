@@ -24,7 +24,8 @@ class RandBatchAugment(Transform, RandomizableTrait):
 
     One resampling does rotation, zoom, shift and flips; brightness, contrast, gamma and noise follow. Defaults are
     mild, because a severity must survive them: lesions keep their number and nearly their size. The draws come from
-    torch's generator of the batch's device, so ``torch.manual_seed`` repeats them.
+    torch's generator of the batch's device, so ``torch.manual_seed`` repeats them. With
+    :meth:`with_masks`, masks move along.
 
     Args:
         rotation: largest rotation in degrees (each plane in 3D).
@@ -78,7 +79,25 @@ class RandBatchAugment(Transform, RandomizableTrait):
             tensor of the same shape and type, values in [0, 1].
         """
         images = plain_tensor(images)
-        result = self._resample(images.float())
+        return self._augment(images, self._grid(images))
+
+    def with_masks(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Augment images and move their masks along with them.
+
+        Args:
+            images: batch of shape (B, C, *spatial), values in [0, 1].
+            masks: shape (B, S, *spatial), on the same device; keeps the values that it has (nearest neighbour).
+
+        Returns:
+            images and masks of the same shapes and types.
+        """
+        images, masks = plain_tensor(images), plain_tensor(masks)
+        grid = self._grid(images)
+        moved = F.grid_sample(masks.float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
+        return self._augment(images, grid), moved.to(masks.dtype)
+
+    def _augment(self, images: Tensor, grid: Tensor) -> Tensor:
+        result = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         batch = [len(images), *[1] * (images.ndim - 1)]
 
         def draw(low: float, high: float) -> Tensor:
@@ -91,7 +110,8 @@ class RandBatchAugment(Transform, RandomizableTrait):
         result = result + draw(0, self.noise) * torch.randn_like(result)
         return result.clamp(0, 1).to(images.dtype)
 
-    def _resample(self, images: Tensor) -> Tensor:
+    def _grid(self, images: Tensor) -> Tensor:
+        """Where each pixel comes from, as :func:`torch.nn.functional.grid_sample` takes it."""
         n, dims, device = len(images), images.ndim - 2, images.device
 
         def draw(low: float, high: float, *shape: int) -> Tensor:
@@ -113,8 +133,7 @@ class RandBatchAugment(Transform, RandomizableTrait):
         extent = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=device)
         matrix = matrix * extent / extent[:, None] * (scale * flips)[:, None, :]
         theta = torch.cat([matrix, shift[..., None]], dim=2)
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        return F.affine_grid(theta, list(images.shape), align_corners=False)
 
 
 class RandBatchAugmentd(MapTransform, RandomizableTrait):

@@ -7,26 +7,44 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
+from monai.data.utils import to_affine_nd
 from monai.transforms import LoadImage, MapTransform, Transform
+from monai.utils import ImageMetaKey, MetaKeys
 from monai.utils.enums import TransformBackends
 
+from monai_semise.data import DicomReader
 from monai_semise.utils import InputError
 
 __all__ = ["LoadCheckedImage", "LoadCheckedImageD", "LoadCheckedImageDict", "LoadCheckedImaged"]
+
+KEPT = (
+    MetaKeys.AFFINE,
+    MetaKeys.ORIGINAL_AFFINE,
+    MetaKeys.SPACE,
+    MetaKeys.SPATIAL_SHAPE,
+    MetaKeys.ORIGINAL_CHANNEL_DIM,
+    ImageMetaKey.FILENAME_OR_OBJ,
+    "dicom",
+)
+"""Metadata that stay: headers also hold names, dates and comments."""
 
 
 class LoadCheckedImage(Transform):
     """Read an image with MONAI's :class:`~monai.transforms.LoadImage`, channel first, and check what came.
 
-    Trailing spatial axes of length 1 (a DICOM file of one slice) are dropped.
+    Axes are (channel, x, y[, z]) for every format: the first spatial axis runs along a row of the picture. DICOM, told
+    by its content, goes to :class:`~monai_semise.data.DicomReader`, other formats to MONAI's readers. Trailing spatial
+    axes of length 1 (a NIfTI file of one slice) are dropped. Of the header, only geometry and the
+    :class:`~monai_semise.data.DicomInfo` stay in the metadata: nothing that could name a patient.
 
     Args:
-        channels: number of channels that the image must have.
-        spatial_dims: number of spatial axes that it must have, 2 or 3.
-        kwargs: further arguments of ``LoadImage``, such as ``reader``.
+        channels: number of channels that the image must have; None = any.
+        spatial_dims: number of spatial axes that it must have, 2 or 3; None = any.
+        kwargs: further arguments of ``LoadImage``. A ``reader`` given here reads every format.
 
     Returns:
         float32 :class:`~monai.data.MetaTensor` of shape (channels, *spatial).
@@ -38,38 +56,42 @@ class LoadCheckedImage(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, channels: int, spatial_dims: int = 2, **kwargs: Any) -> None:
+    def __init__(self, channels: int | None, spatial_dims: int | None = 2, **kwargs: Any) -> None:
         self.channels = channels
         self.spatial_dims = spatial_dims
         self.load = LoadImage(image_only=True, ensure_channel_first=True, **kwargs)
+        if kwargs.get("reader") is None:
+            self.load.register(DicomReader())
 
     def __call__(self, filename: str | os.PathLike) -> MetaTensor:
         if not os.path.exists(filename):
             raise InputError(f"{filename}: no such image; correct the datalist, or remove the item")
         try:
             image = self.load(filename)
+        except InputError:  # of DicomReader, which names the file itself
+            raise
         except Exception as error:
             raise InputError(
                 f"{filename}: cannot be read as an image ({_reason(error)}); restore the file, or remove the item"
             ) from error
         if image.meta.get("mode") == "P":
             raise InputError(f"{filename}: holds numbers of palette colours, not brightness; convert it to grey or RGB")
-        while image.ndim - 1 > self.spatial_dims and image.shape[-1] == 1:
+        while image.ndim - 1 > (self.spatial_dims or 2) and image.shape[-1] == 1:
             image = image[..., 0]
         shape = tuple(image.shape[1:])
-        if len(shape) != self.spatial_dims:
+        if self.spatial_dims not in (None, len(shape)):
             raise InputError(
                 f"{filename}: spatial shape {shape} has {len(shape)} axes where spatial_dims is {self.spatial_dims}; "
                 "set spatial_dims, or remove the item"
             )
-        if len(image) != self.channels:
+        if self.channels not in (None, len(image)):
             raise InputError(
                 f"{filename}: {len(image)} channel(s) found where in_channels is {self.channels}; "
                 "convert the images to one number of channels, or set in_channels"
             )
         if not torch.isfinite(image).all():
             raise InputError(f"{filename}: holds values that are not finite; repair the file, or remove the item")
-        return image
+        return _with_checked_meta(image)
 
 
 class LoadCheckedImaged(MapTransform):
@@ -88,8 +110,8 @@ class LoadCheckedImaged(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        channels: int,
-        spatial_dims: int = 2,
+        channels: int | None,
+        spatial_dims: int | None = 2,
         allow_missing_keys: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -102,6 +124,15 @@ class LoadCheckedImaged(MapTransform):
             result[f"{key}_path"] = str(data[key])
             result[key] = self.load(data[key])
         return result
+
+
+def _with_checked_meta(image: MetaTensor) -> MetaTensor:
+    """``image`` with the metadata that may stay, of one size for every format, so that any can share a batch."""
+    meta = {key: image.meta[key] for key in KEPT if key in image.meta}
+    for key in (MetaKeys.AFFINE, MetaKeys.ORIGINAL_AFFINE):
+        meta[key] = to_affine_nd(3, torch.as_tensor(meta.get(key, image.affine)), dtype=torch.float64)
+    meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(image.shape[1:])
+    return MetaTensor(image.as_tensor(), meta=meta)
 
 
 def _reason(error: BaseException) -> str:

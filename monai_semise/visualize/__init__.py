@@ -5,7 +5,21 @@
 
 from __future__ import annotations
 
+from monai_semise.visualize.confusion import plot_confusion
 from monai_semise.visualize.curves import plot_curves
 from monai_semise.visualize.embedding import plot_embedding
+from monai_semise.visualize.heat_map import overlay_png, severity_heat_maps
+from monai_semise.visualize.overlays import Overlay, plot_overlays
+from monai_semise.visualize.severity_plots import distribution_png, reliability_png
 
-__all__ = ["plot_curves", "plot_embedding"]
+__all__ = [
+    "Overlay",
+    "distribution_png",
+    "overlay_png",
+    "plot_confusion",
+    "plot_curves",
+    "plot_embedding",
+    "plot_overlays",
+    "reliability_png",
+    "severity_heat_maps",
+]

@@ -12,6 +12,7 @@ from monai.data import Dataset
 
 from monai_semise.apps import PretrainingReport
 from monai_semise.networks import SemiseNet
+from monai_semise.severity import SeverityCalibrator
 from monai_semise.utils import save_checkpoint
 
 
@@ -46,7 +47,31 @@ def test_empty_sections_are_left_out(report, tmp_path):
 def test_measures_that_the_grades_do_not_allow_are_left_out(report):
     summary = report(validation=[0, 1, 2], test=[1, 1, -1]).write()
     assert set(summary["validation"]) == {"images", "pair_accuracy", "pair_accuracy_with_healthy", "kendall_tau"}
-    assert set(summary["test"]) == {"images"}
+    assert set(summary["test"]) == {"images", "evaluation", "coverage"}
+    assert summary["test"]["evaluation"]["rows"]["distance from healthy"]["c_index"] == [None, None, None]
+
+
+def test_severity_is_calibrated_on_validation_and_its_coverage_measured_on_test(report, tmp_path):
+    summary = report(validation=[0, 1, 2, 2, 1, 0], test=[0, 1, 2]).write()
+    calibrator = SeverityCalibrator.from_dict(json.loads((tmp_path / "calibration.json").read_text()))
+    rows = list(csv.DictReader((tmp_path / "severity.csv").open()))
+    again = calibrator.calibrate([float(row["score"]) for row in rows])
+    assert [float(row["position"]) for row in rows] == pytest.approx(again.position, abs=1e-3)
+    assert [row["grades"] for row in rows] == [" ".join(map(str, grades)) for grades in again.grade_sets()]
+    covered = [row["severity"] in row["grades"].split() for row in rows if row["section"] == "test"]
+    assert summary["test"]["coverage"] == {"chosen": 0.9, "measured": sum(covered) / 3}
+    assert list(summary["test"]["evaluation"]["rows"]) == [
+        "distance from healthy", "constant-majority", "stratified-random"
+    ]  # fmt: skip
+    assert "coverage" not in summary["validation"]
+
+
+def test_no_calibration_is_said(report, tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="monai_semise"):
+        report(validation=[1, 1], test=[0, 1]).write()
+    assert "No calibration: calibration: 2 patient(s) with 1 grade(s) in validation" in caplog.text
+    assert not (tmp_path / "calibration.json").exists()
+    assert {row["position"] for row in csv.DictReader((tmp_path / "severity.csv").open())} == {""}
 
 
 def test_scores_of_ungraded_images_are_written_without_a_grade(report, tmp_path):

@@ -232,11 +232,13 @@ def test_recipes_hold_the_papers_settings(tmp_path, name, monkeypatch):
     loader = flow.parser.get_parsed_content("train::dataloader")
     assert loader.batch_size == 256
     assert flow.parser.get_parsed_content("images")[0]["image"].shape == (1, 224, 224)
+    prepared = [type(step).__name__ for step in flow.parser.get_parsed_content("train::preprocessing").transforms]
+    assert ("MirrorRightBreastd" in prepared) == ("CropBreastd" in prepared) == (name == "vindr_mammo")
 
 
 def test_recipes_agree_with_each_other_and_with_the_pairs_overlay():
     recipes = [json.loads(file.read_text()) for file in sorted((ROOT / "bundles" / "recipes").glob("*.json"))]
-    own = {"_desc_", "datalist", "in_channels", "output_dir", "augment::flip_axes"}
+    own = {"_desc_", "datalist", "in_channels", "mammography", "output_dir", "augment::flip_axes"}
     own |= {"discriminate::trainer::max_epochs", "train::trainer::max_epochs"}
     common = [{key: value for key, value in recipe.items() if key not in own} for recipe in recipes]
     assert len(recipes) == 3

@@ -155,6 +155,47 @@ def test_grade_names(tmp_path, content, names):
     assert read_grade_names(path) == names
 
 
+@pytest.mark.parametrize("header", [{"structures": ["lesion", "disc"]}, {}])
+def test_one_mask_file_for_each_structure(folder, header):
+    content = changed(**header)
+    content["training"][0]["mask"] = ["b.png", None]
+    content["test"][0]["mask"] = [None, None]
+    content["unlabelled"][0]["mask"] = None
+    datalist = load(folder, content)
+    assert datalist["training"][0]["mask"] == [str(folder / "b.png"), None]
+    assert datalist["test"][0]["mask"] == [None, None]
+    assert "mask" not in datalist["unlabelled"][0]
+    assert "mask" not in datalist["training"][1]
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        [item("a", mask="b.png"), item("c")],  # no grades at all
+        [item("a", severity=0), item("c", severity=0)],  # one grade
+        [item("a", severity=2), item("c", severity=1)],  # no healthy image
+    ],
+)
+def test_segmentation_needs_no_grades(folder, training):
+    content = changed(training=training)
+    with pytest.raises(InputError, match="severity"):
+        load(folder, content)
+    loaded = load(folder, content, graded=False)["training"]
+    assert [entry["severity"] for entry in loaded] == [entry.get("severity", UNGRADED) for entry in training]
+
+
+def test_without_grades_all_else_is_checked(folder):
+    def load_ungraded(**sections):
+        return load(folder, changed(**sections), graded=False)
+
+    with pytest.raises(InputError, match="the training section is empty"):
+        load_ungraded(training=[])
+    with pytest.raises(InputError, match=r"test\[0\]\.image: .*b\.png is also training\[0\]; list it once"):
+        load_ungraded(training=[item("b")], test=[item("b")])
+    with pytest.raises(InputError, match=r"test\[0\]\.group: 'p' is also in training\[0\]"):
+        load_ungraded(training=[item("b", group="p")], test=[item("g", group="p")])
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -179,6 +220,38 @@ def test_paths_outside_the_folder_stay_absolute(folder, tmp_path):
     write_datalist(tmp_path / "far.json", load(folder, valid()))
     assert json.loads((tmp_path / "far.json").read_text())["training"][0]["image"] == str(folder / "a.png")
     assert load_datalist(tmp_path / "far.json") == load(folder, valid())
+
+
+def test_masks_of_several_structures_are_written_relative(folder, tmp_path):
+    (tmp_path / "far.png").touch()
+    content = changed(structures=["lesion", "disc", "cup"], unlabelled=[])
+    content["training"][0]["mask"] = ["h.png", None, str(tmp_path / "far.png")]
+    content["training"][1]["mask"] = [None, None, None]
+    datalist = load(folder, content)
+    write_datalist(folder / "again.json", {"structures": content["structures"], **datalist})
+    written = json.loads((folder / "again.json").read_text())["training"]
+    assert [entry.get("mask") for entry in written[:3]] == [
+        ["h.png", None, str(tmp_path / "far.png")],
+        [None] * 3,
+        None,
+    ]
+    assert load_datalist(folder / "again.json") == datalist
+    shutil.copytree(folder, tmp_path / "moved")
+    assert load_datalist(tmp_path / "moved" / "again.json")["training"][0]["mask"][0] == str(
+        tmp_path / "moved" / "h.png"
+    )
+
+
+@pytest.mark.parametrize("name", ["läsion.png", "a b.png", "\udcff.png", "line\nend.png"])
+def test_file_names_of_all_kinds_survive(tmp_path, name):
+    """A file name on Linux is bytes; Python holds those that are no UTF-8 as half surrogates."""
+    (tmp_path / name).touch()
+    (tmp_path / "a.png").touch()
+    items = [{"image": str(tmp_path / name), "severity": 0}, {"image": str(tmp_path / "a.png"), "severity": 1}]
+    write_datalist(tmp_path / "datalist.json", {"training": items})
+    loaded = load_datalist(tmp_path / "datalist.json")["training"]
+    assert loaded[0]["image"] == str(tmp_path / name)
+    assert json.loads((tmp_path / "datalist.json").read_text())["training"][0]["image"] == name
 
 
 # ---------------------------------------------------------------- errors: each names the item and the problem
@@ -225,6 +298,15 @@ def test_a_folder(tmp_path):
         (with_training_item(1, image="n" * 5000), r"^training\[1\]\.image: .* does not exist"),
         (with_training_item(1, mask="z.png"), r"^training\[1\]\.mask: .*z\.png does not exist"),
         (with_training_item(1, mask=1), r"^training\[1\]\.mask: expected a file path, found 1"),
+        (with_training_item(1, mask=["a.png", "z.png"]), r"^training\[1\]\.mask\[1\]: .*z\.png does not exist"),
+        (with_training_item(1, mask=[None, 3]), r"^training\[1\]\.mask\[1\]: expected a file path, found 3"),
+        (with_training_item(1, mask=[["a.png"]]), r"^training\[1\]\.mask\[0\]: expected a file path, found \['a"),
+        (with_training_item(1, mask={"disc": "a.png"}), r"^training\[1\]\.mask: expected a file path, found \{'disc"),
+        (with_training_item(1, mask=[]), r"^training\[1\]\.mask: expected a list of one file .* found 0 .* names none"),
+        (
+            with_training_item(1, mask=["a.png"]) | {"structures": ["disc", "cup"]},
+            r"^training\[1\]\.mask: expected a list of one file for each structure, null .*; found 1 where .* names 2",
+        ),
         (with_training_item(3, severity=1.5), r"^training\[3\]\.severity: 1\.5 is not a whole number; use 0 \(healthy"),
         (with_training_item(3, severity="2"), r"^training\[3\]\.severity: '2' is not a whole number"),
         (with_training_item(3, severity=True), r"^training\[3\]\.severity: True is not a whole number"),

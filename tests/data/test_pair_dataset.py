@@ -73,17 +73,26 @@ def test_input_error(graded_items, pairs, healthy, message):
         PairDataset(Dataset(graded_items(SEVERITY)), pairs, healthy)
 
 
-@pytest.mark.parametrize("kind", [Dataset, CacheDataset, PersistentDataset])
-def test_over_monai_datasets(phantoms, tmp_path, kind):
-    items = load_datalist(phantoms())["training"]
+@pytest.mark.parametrize(
+    ("kind", "image_format", "shape"),
+    [
+        (Dataset, "png", (32, 32)),
+        (CacheDataset, "png", (32, 32)),
+        (PersistentDataset, "png", (32, 32)),
+        (PersistentDataset, "nifti", (16, 16, 16)),
+        (Dataset, "dicom_series", (16, 16, 16)),
+    ],
+)
+def test_over_monai_datasets(phantoms, tmp_path, kind, image_format, shape):
+    items = load_datalist(phantoms(image_format, shape[0]))["training"]
     extra = {Dataset: {}, CacheDataset: {"progress": False}, PersistentDataset: {"cache_dir": tmp_path}}[kind]
-    images = kind(items, LoadCheckedImaged("image", channels=1), **extra)
+    images = kind(items, LoadCheckedImaged("image", channels=1, spatial_dims=len(shape)), **extra)
     pairs = draw_preference_pairs(items, 4)
     dataset = PairDataset(images, pairs, healthy_indices(items), n_references=2)
     batch = next(iter(DataLoader(dataset, batch_size=4)))
     views, target = PrepareSeverityBatch()(batch)
     assert views.shape[0] == 1
-    assert views.shape[2:] == (1, 32, 32)
+    assert views.shape[2:] == (1, *shape)
     position = {index: n for n, index in enumerate(target["index"].tolist())}
     assert target["pairs"].tolist() == [[position[pair.a], position[pair.b]] for pair in pairs]
     for n, index in enumerate(target["index"].tolist()):

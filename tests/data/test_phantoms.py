@@ -18,7 +18,7 @@ from monai_semise.data import ensure_phantoms, load_datalist, make_phantom
 from monai_semise.data import phantoms as module
 from monai_semise.transforms import LoadCheckedImage
 
-FORMATS = {"png": (32, 32), "dicom": (32, 32), "nifti": (32, 32, 32)}
+FORMATS = {"png": (32, 32), "dicom": (32, 32), "nifti": (16, 16, 16), "dicom_series": (16, 16, 16)}
 
 
 def small(root, **kwargs):
@@ -29,6 +29,11 @@ def small(root, **kwargs):
 def files(folder):
     """Content of every file below ``folder``."""
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def slices(folder):
+    """The headers of a DICOM series, from the feet to the head."""
+    return sorted((pydicom.dcmread(file) for file in Path(folder).iterdir()), key=lambda h: h.ImagePositionPatient[2])
 
 
 # ---------------------------------------------------------------- one phantom
@@ -86,15 +91,17 @@ def test_lesions_are_brighter_than_their_surroundings(many):
 
 @pytest.mark.parametrize(("image_format", "shape"), FORMATS.items())
 def test_loads_with_the_package_and_with_other_software(phantoms, image_format, shape):
-    datalist = load_datalist(phantoms(image_format), required=("training", "validation", "test"))
+    datalist = load_datalist(phantoms(image_format, shape[0]), required=("training", "validation", "test"))
     load = LoadCheckedImage(channels=1, spatial_dims=len(shape))
     item = datalist["validation"][4]
     image, mask = load(item["image"]), load(item["mask"])
     assert image.shape == mask.shape == (1, *shape)
     assert image.max() > 10 * image.min() >= 0
-    assert set(np.unique(mask)) <= ({0, 1} if image_format == "nifti" else {0, 255})
+    assert set(np.unique(mask)) <= ({0, 1} if len(shape) == 3 else {0, 255})
     assert mask.any()
-    if image_format == "dicom":
+    if image_format == "dicom_series":
+        pixels = np.stack([header.pixel_array.T for header in slices(item["image"])], axis=-1)
+    elif image_format == "dicom":
         pixels = pydicom.dcmread(item["image"]).pixel_array.T
     elif image_format == "png":
         pixels = np.asarray(Image.open(item["image"])).T
@@ -108,7 +115,7 @@ def test_image_and_mask_lie_alike(phantoms):
     for image_format, shape in FORMATS.items():
         load = LoadCheckedImage(channels=1, spatial_dims=len(shape))
         inside, outside = [], []
-        for item in load_datalist(phantoms(image_format))["validation"]:
+        for item in load_datalist(phantoms(image_format, shape[0]))["validation"]:
             if item["severity"] == 4:
                 image, mask = (load(item[field]).numpy() for field in ("image", "mask"))
                 image = image / image.max()
@@ -122,10 +129,10 @@ def test_same_seed_same_bytes(tmp_path, image_format):
     for name in ("first", "second"):
         small(tmp_path / name, image_format=image_format, seed=3)
     assert files(tmp_path / "first") == files(tmp_path / "second")
-    assert len(files(tmp_path / "first")) == 20 + 20 + 1
+    assert len(files(tmp_path / "first")) == 20 * (16 if image_format == "dicom_series" else 1) + 20 + 1
     other = small(tmp_path / "third", image_format=image_format, seed=4)
     assert set(files(tmp_path / "third").values()).isdisjoint(
-        content for path, content in files(tmp_path / "first").items() if path.parent.name == "images"
+        content for path, content in files(tmp_path / "first").items() if "images" in path.parts
     )
     assert "seed4" in other
 
@@ -135,6 +142,51 @@ def test_dicom_identifiers_are_distinct(phantoms):
     for field in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"):
         assert len({header[field].value for header in headers}) == len(headers) == 40
     assert all(header.StudyInstanceUID.is_valid for header in headers)
+
+
+def test_series_equals_the_nifti_volume(phantoms):
+    """The same values, axes and geometry, and a mask that lies on them."""
+    load = LoadCheckedImage(channels=1, spatial_dims=3)
+    nifti, series = (load_datalist(phantoms(image_format, 16)) for image_format in ("nifti", "dicom_series"))
+    for section in ("training", "validation", "test", "unlabelled"):
+        assert len(nifti[section]) == len(series[section]) > 0
+        for volume, same in zip(nifti[section], series[section]):
+            assert volume["severity"] == same["severity"]
+            image = load(same["image"])
+            for field in {"image", "mask"} & set(volume):
+                expected, found = load(volume[field]), load(same[field])
+                assert np.array_equal(found.numpy(), expected.numpy())
+                assert np.allclose(found.affine, expected.affine)
+                assert np.allclose(found.affine, image.affine)
+
+
+def test_series_is_one_volume_of_slices(phantoms):
+    item = load_datalist(phantoms("dicom_series", 16))["test"][4]
+    headers = slices(item["image"])
+    assert len(headers) == 16
+    for field in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "SOPClassUID"):
+        assert len({header[field].value for header in headers}) == 1
+    assert len({header.SOPInstanceUID for header in headers}) == 16
+    assert [header.InstanceNumber for header in headers] == list(range(1, 17))
+    names = [Path(header.filename).name for header in headers]
+    assert names != sorted(names)
+    # where DICOM puts the voxel (i, j, k), in the axes of NIfTI
+    affine = nib.load(item["mask"]).affine
+    for i, j, k in ((0, 0, 0), (15, 0, 0), (0, 15, 0), (5, 7, 15)):
+        header = headers[k]
+        row, column = np.reshape(header.ImageOrientationPatient, (2, 3))
+        at = np.array(header.ImagePositionPatient)
+        at = at + row * i * header.PixelSpacing[1] + column * j * header.PixelSpacing[0]
+        assert np.allclose((affine @ [i, j, k, 1])[:3], at * [-1, -1, 1])
+    steps = np.diff([header.ImagePositionPatient[2] for header in headers])
+    assert np.allclose(steps, headers[0].SliceThickness)
+    assert len({*headers[0].PixelSpacing, headers[0].SliceThickness}) == 3
+
+
+def test_series_identifiers_are_distinct(phantoms):
+    headers = [slices(folder)[0] for folder in (phantoms("dicom_series", 16).parent / "images").iterdir()]
+    for field in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID"):
+        assert len({header[field].value for header in headers}) == len(headers) == 40
 
 
 def test_datalist(tmp_path):

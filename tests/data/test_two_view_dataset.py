@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset, SmartCacheDataset
-from monai.transforms import Compose, OneOf, RandGaussianNoised, Randomizable, RandRotated, ScaleIntensityd
+from monai.transforms import Compose, OneOf, RandFlipd, RandGaussianNoised, Randomizable, RandRotated, ScaleIntensityd
 
 from monai_semise.data import TwoViewDataset, load_datalist
+from monai_semise.engines import PrepareSeverityBatch, ViewInferer
+from monai_semise.losses import SemiseLoss
+from monai_semise.networks import SemiseNet
 from monai_semise.transforms import LoadCheckedImaged
 
 N = 6
@@ -108,6 +111,29 @@ def test_over_monai_datasets(phantoms, tmp_path, kind):
         for index in range(4):
             assert torch.equal(batch["image_2"][index], reference[index]["image_2"])
             assert torch.equal(batch["image"][index], reference.dataset[index]["image"].as_tensor())
+
+
+@pytest.mark.parametrize("image_format", ["nifti", "dicom_series"])
+def test_volumes(phantoms, image_format):
+    """Two views of volumes, to the gradient of the loss."""
+    items = load_datalist(phantoms(image_format, size=16))["training"][:6]
+    load = Compose([LoadCheckedImaged("image", channels=1, spatial_dims=3), ScaleIntensityd("image")])
+    rotate = RandRotated("image", range_x=0.3, range_y=0.3, range_z=0.3, prob=1.0)
+    dataset = TwoViewDataset(Dataset(items, load), Compose([rotate, RandFlipd("image", spatial_axis=2, prob=1.0)]))
+    batch = next(iter(DataLoader(dataset, batch_size=6)))
+    views, target = PrepareSeverityBatch()(batch)
+    assert views.shape == (2, 6, 1, 16, 16, 16)
+    assert torch.equal(views[0, 3], load(dict(items[3]))["image"].as_tensor())
+    assert not any(torch.allclose(one, two, atol=0.05) for one, two in zip(*views))
+    # the random rotation is small: the second view, flipped back, still is the same volume
+    flipped = views[1].flip(-1)
+    likeness = torch.corrcoef(torch.cat([views[0], flipped]).flatten(1))[:6, 6:]
+    assert (likeness.argmax(dim=1) == torch.arange(6)).all()
+    network = SemiseNet("resnet10", spatial_dims=3, embedding_dim=8)
+    loss = SemiseLoss()(ViewInferer()(views, network), target)
+    loss.backward()
+    assert loss.isfinite()
+    assert network.encoder.conv1.weight.grad.abs().max() > 0
 
 
 # ---------------------------------------------------------------- the draws

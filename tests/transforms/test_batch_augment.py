@@ -64,9 +64,17 @@ def moments(images):
     axes = [torch.arange(n) - (n - 1) / 2 for n in image.shape]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
     weight = image.flatten() / image.sum()
-    centre = grid @ weight
+    centre = centres(images)[0, 0]
     spread = (((grid - centre[:, None]) ** 2) @ weight).sqrt()
     return float(image.sum()), centre, spread
+
+
+def centres(images):
+    """Centre of mass of every channel, shape (B, C, axes), in pixels from the middle."""
+    axes = [torch.arange(n) - (n - 1) / 2 for n in images.shape[2:]]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
+    weight = images.flatten(2)
+    return weight @ grid.T / weight.sum(dim=2, keepdim=True)
 
 
 # ---------------------------------------------------------------- what comes out
@@ -196,6 +204,18 @@ def test_rotations_are_rigid_in_3d(force):
     assert torch.allclose(new_spread, spread, atol=0.15)
 
 
+def test_every_plane_of_a_volume_is_rotated_by_an_angle_of_its_own():
+    """Three balls, one on each axis, in three channels, which are moved alike: they go to the columns of a rotation."""
+    torch.manual_seed(0)
+    shape = (22, 30, 26)
+    volume = torch.cat([blob(shape, tuple(6.0 * (i == j) for i in range(3)), 1.5)[0] for j in range(3)])
+    matrices = centres(only(rotation=15.0)(volume.expand(150, 3, *shape))).mT / 6
+    assert torch.allclose(matrices @ matrices.mT, torch.eye(3).expand_as(matrices), atol=0.05)
+    angles = torch.stack([matrices[:, 0, 1], matrices[:, 0, 2], matrices[:, 1, 2]]).asin().rad2deg()
+    assert ((angles.std(dim=1) - 15 / 3**0.5).abs() < 2).all()  # uniform from -15 to 15
+    assert (torch.corrcoef(angles).fill_diagonal_(0).abs() < 0.3).all()
+
+
 def test_largest_rotation():
     """Angles fill the range from -rotation to rotation."""
     torch.manual_seed(0)
@@ -231,6 +251,19 @@ def test_shift_is_a_share_of_the_image(force, draw, shape):
     assert torch.allclose(result[inside], expected[inside], atol=1e-4)
 
 
+def test_every_axis_is_shifted_and_flipped_by_a_draw_of_its_own():
+    torch.manual_seed(0)
+    volume = blob((20, 28, 24), (4.0, 5.0, 4.0), radius=1.5)
+    moved = centres(only(shift=0.05, flip_axes=(0, 1, 2))(volume.expand(200, 1, 20, 28, 24)))[:, 0]
+    sides = (moved > 0).float()
+    assert ((sides.mean(dim=0) - 0.5).abs() < 0.15).all()
+    shifts = moved.abs() - torch.tensor([4.0, 5.0, 4.0])
+    assert (shifts.abs().amax(dim=0) < 0.055 * torch.tensor([20, 28, 24])).all()
+    assert (shifts.std(dim=0) > 0.02 * torch.tensor([20, 28, 24])).all()
+    for draws in (sides, shifts):
+        assert (torch.corrcoef(draws.T).fill_diagonal_(0).abs() < 0.3).all()
+
+
 @pytest.mark.parametrize(("draw", "change"), [(0.0, -0.2), (1.0, 0.2)])
 def test_brightness(force, draw, change):
     images = 0.3 + 0.4 * torch.rand(2, 1, 8, 8)
@@ -264,6 +297,39 @@ def test_noise(force):
 def test_bad_range(name, bad):
     with pytest.raises(ValueError, match=rf"{name} must be a range \(low, high\) with 0 < low <= high, got"):
         RandBatchAugment(**{name: bad})
+
+
+# ---------------------------------------------------------------- masks move along
+
+
+@pytest.mark.parametrize("shape", [(48, 80), (32, 48, 40)])
+def test_masks_move_with_their_images(shape):
+    torch.manual_seed(3)
+    image = blob(shape, (5.0, -7.0, 3.0)[: len(shape)]).expand(4, 1, *shape)
+    augment = only(rotation=25.0, zoom=(0.8, 1.2), shift=0.1, flip_axes=(0, 1))
+    moved, masks = augment.with_masks(image, (image > 0.5).float())
+    assert ((moved > 0.5).float() - masks).abs().sum() < 0.25 * masks.sum()
+    assert ((image > 0.5).float() - masks).abs().sum() > masks.sum()
+
+
+def test_masks_keep_their_values_and_type():
+    torch.manual_seed(0)
+    images, masks = torch.rand(4, 1, 24, 40), 3 * (torch.rand(4, 2, 24, 40) < 0.3).byte()
+    moved = RandBatchAugment(rotation=40.0).with_masks(images, masks)[1]
+    assert (moved.dtype, moved.shape) == (torch.uint8, masks.shape)
+    assert moved.unique().tolist() == [0, 3]
+
+
+def test_masks_change_nothing_for_the_images(images):
+    torch.manual_seed(5)
+    alone = RandBatchAugment()(images)
+    torch.manual_seed(5)
+    assert torch.equal(RandBatchAugment().with_masks(images, torch.ones_like(images))[0], alone)
+
+
+def test_metadata_of_masks_is_dropped(images):
+    moved = RandBatchAugment().with_masks(MetaTensor(images), MetaTensor(images))
+    assert [type(part) for part in moved] == [torch.Tensor, torch.Tensor]
 
 
 # ---------------------------------------------------------------- dictionary form

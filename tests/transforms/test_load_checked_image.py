@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 
+import itk
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import torch
 from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, ScaleIntensityd
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from monai_semise.bundle import find_semise_error
 from monai_semise.data import load_datalist
 from monai_semise.transforms import LoadCheckedImage, LoadCheckedImageD, LoadCheckedImaged, LoadCheckedImageDict
 from monai_semise.utils import InputError
+from tests.data.dicom_files import write_dicom
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,79 @@ def test_dicom_of_one_slice_is_an_image(phantoms, reader):
     assert 255 < image.max() <= 4095
 
 
+def as_itk(suffix):
+    def write(path, picture):
+        itk.imwrite(itk.image_from_array(picture, is_vector=picture.ndim == 3), f"{path}{suffix}")
+        return f"{path}{suffix}"
+
+    return write
+
+
+def as_pil(suffix, **kwargs):
+    def write(path, picture):
+        Image.fromarray(picture).save(f"{path}{suffix}", **kwargs)
+        return f"{path}{suffix}"
+
+    return write
+
+
+def as_nifti(path, picture):
+    """NIfTI holds x first, and channels on its fifth axis."""
+    picture = picture.swapaxes(0, 1)
+    picture = picture if picture.ndim == 2 else picture[:, :, None, None]
+    nib.save(nib.Nifti1Image(picture, np.diag([-1, -1, 1, 1])), f"{path}.nii")
+    return f"{path}.nii"
+
+
+WRITERS = {
+    "png": as_pil(".png"),
+    "bmp": as_pil(".bmp"),
+    "jpeg": as_pil(".jpg", quality=100, subsampling=0),
+    "tiff": as_pil(".tif"),
+    "tiff by itk": as_itk(".tiff"),
+    "nrrd": as_itk(".nrrd"),
+    "metaimage": as_itk(".mha"),
+    "nifti": as_nifti,
+    "dicom": lambda path, picture: write_dicom(f"{path}.dcm", picture),
+}
+
+
+MISSING = {
+    ("bmp", "16 bit"): "a format of 8 bits",
+    ("jpeg", "16 bit"): "a format of 8 bits",
+    ("metaimage", "color"): "holds vectors of bytes, which ITK cannot give to Python",
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("kind", ["8 bit", "16 bit", "color"])
+def test_one_picture_is_one_array_in_every_format(tmp_path, name, kind):
+    """Its first spatial axis runs along a row, in 8 or 16 bits, gray or in color."""
+    if (name, kind) in MISSING:
+        pytest.skip(MISSING[name, kind])
+    y, x = np.mgrid[:48, :32]  # smooth, for JPEG
+    picture = (2 * x + 3 * y).astype(np.uint8)
+    if kind == "16 bit":
+        picture = picture.astype(np.uint16) * 256 + 7
+    elif kind == "color":
+        picture = np.stack([picture, picture // 2, 200 - picture], axis=-1)
+    image = LoadCheckedImage(channels=3 if kind == "color" else 1)(WRITERS[name](tmp_path / "a", picture))
+    expected = picture.T if kind == "color" else picture.T[None]
+    assert image.shape == expected.shape
+    assert np.abs(image.numpy() - expected).max() <= (4 if name == "jpeg" else 0)
+    affine = np.diag([-1, -1, 1, 1]) if name not in ("png", "bmp", "jpeg") else np.eye(4)  # these have no geometry
+    assert np.allclose(image.affine, affine)
+
+
+def test_all_formats_in_one_batch(tmp_path):
+    picture = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    paths = [write(tmp_path / name.replace(" ", "_"), picture) for name, write in WRITERS.items()]
+    nib.save(nib.Nifti1Image(picture.T[:, :, None], np.eye(4)), tmp_path / "slice.nii.gz")
+    items = [{"image": path} for path in (*paths, tmp_path / "slice.nii.gz")]
+    loader = DataLoader(Dataset(items, LoadCheckedImaged("image", channels=1)), batch_size=len(items))
+    assert next(iter(loader))["image"].shape == (10, 1, 8, 6)
+
+
 def test_volume_of_one_slice_is_an_image_or_a_volume(write):
     path = write("slice.nii.gz", np.ones((16, 12, 1), dtype=np.float32))
     assert LoadCheckedImage(channels=1, spatial_dims=2)(path).shape == (1, 16, 12)
@@ -118,7 +194,10 @@ def test_truncated_png_says_so(write, cut_in_half):
 def test_truncated_dicom(phantoms, cut_in_half, tmp_path):
     source = load_datalist(phantoms("dicom"))["test"][0]["image"]
     path = shutil.copy(source, tmp_path / "a.dcm")
-    with pytest.raises(InputError, match=r"cut_a\.dcm: cannot be read as an image \(.+\); restore the file"):
+    with pytest.raises(
+        InputError,
+        match=r"cut_a\.dcm: pixel data \(.+\) cannot be decoded \(The number of bytes .*\); restore the file",
+    ):
         LoadCheckedImage(channels=1)(cut_in_half(path))
 
 
@@ -175,6 +254,46 @@ def test_not_finite(write, value):
     volume[1, 2, 3] = value
     with pytest.raises(InputError, match=r"volume\.nii\.gz: holds values that are not finite; repair the file"):
         LoadCheckedImage(channels=1, spatial_dims=3)(write("volume.nii.gz", volume))
+
+
+# ---------------------------------------------------------------- nothing of a header but geometry
+
+
+def named(path, picture, name):
+    """Write ``picture`` with "Doe^Jane" wherever the format has room for it."""
+    if name == "nifti":
+        image = nib.Nifti1Image(picture.T[:, :, None], np.eye(4))
+        image.header["descrip"] = image.header["aux_file"] = image.header["db_name"] = b"Doe^Jane"
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Doe^Jane"))
+        nib.save(image, path / "a.nii")
+        return path / "a.nii"
+    if name == "png":
+        text = PngInfo()
+        text.add_text("Comment", "Doe^Jane")
+        exif = Image.Exif()
+        exif[0x010E] = "Doe^Jane"
+        Image.fromarray(picture).save(path / "a.png", pnginfo=text, exif=exif)
+        return path / "a.png"
+    if name == "dicom":
+        return write_dicom(path / "a", picture, PatientName="Doe^Jane", ImageComments="Jane", StudyDescription="Doe")
+    image = itk.image_from_array(picture)
+    image["PatientName"] = "Doe^Jane"
+    itk.imwrite(image, str(path / f"a.{name}"))
+    return path / f"a.{name}"
+
+
+@pytest.mark.parametrize("name", ["nifti", "png", "dicom", "mha", "nrrd"])
+@pytest.mark.parametrize("reader", [None, "ITKReader"])
+def test_names_in_a_header_do_not_come_along(tmp_path, grey, name, reader):
+    path = named(tmp_path, grey, name)
+    assert b"Doe^Jane" in path.read_bytes()
+    image = LoadCheckedImage(channels=1, reader=reader)(path)
+    kept = {"affine", "original_affine", "space", "spatial_shape", "original_channel_dim", "filename_or_obj", "dicom"}
+    assert {str(getattr(key, "value", key)) for key in image.meta} <= kept
+    assert "Jane" not in repr(image.meta)
+    assert "Doe" not in repr(image.meta)
+    assert image.meta["affine"].shape == (4, 4)
+    assert ("dicom" in image.meta) == (name == "dicom" and reader is None)
 
 
 # ---------------------------------------------------------------- dictionary form

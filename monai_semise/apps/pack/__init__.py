@@ -1,0 +1,10 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Trained runs as MONAI bundle folders, to hand on or to load with ``monai.bundle.load``."""
+
+from __future__ import annotations
+
+from monai_semise.apps.pack.bundle_folder import pack_run
+
+__all__ = ["pack_run"]

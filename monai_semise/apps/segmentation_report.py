@@ -1,0 +1,252 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from monai.data import DataLoader
+from monai.inferers import Inferer, SimpleInferer
+from monai.metrics import compute_dice, compute_iou
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from monai_semise.apps.calibration import group_of
+from monai_semise.apps.evaluation_table import evaluation_summary, evaluation_text, write_evaluation_csv
+from monai_semise.apps.run_settings import write_run_settings
+from monai_semise.engines import masks_from_logits
+from monai_semise.handlers import read_training_log
+from monai_semise.metrics import Evaluation, best_constant_mask, bootstrap_intervals, image_mean
+from monai_semise.networks import SegmentationUNet
+from monai_semise.utils import (
+    is_main_process,
+    load_checkpoint,
+    plain_tensor,
+    save_checkpoint,
+    unwrap,
+    write_json,
+    write_whole,
+)
+from monai_semise.visualize import Overlay, plot_curves, plot_overlays
+
+__all__ = ["SegmentationReport"]
+
+FILES = {
+    "model.pt": "the UNet, encoder included: best epoch on validation",
+    "segmentation.csv": "Dice and IoU of every validation and test image, structure by structure",
+    "measures.csv": "their means with 95 % intervals, beside the best mask that is the same for every image",
+    "summary.json": "the same, for programs",
+    "settings.json": "what inference needs to know of the run",
+    "overlays.png": "true and predicted outlines, from the worst image to the best",
+    "curves.png": "loss terms and validation measures over the epochs",
+    "log.csv": "one row an epoch",
+    "checkpoints": "what a resumed run needs",
+    "tensorboard": "every iteration; open with tensorboard --logdir",
+}
+MODEL, CONSTANT = "model", "constant-mask"
+N_OVERLAYS = 6
+MOST_TRAINING_MASKS = 500
+"""The constant mask is made of so many at most."""
+
+
+class _Scores(NamedTuple):
+    """Of one predictor, for N images and S structures, shape (N, S)."""
+
+    dice: Tensor
+    """nan where the image does not show the structure."""
+    iou: Tensor
+    """Likewise."""
+    share: Tensor
+    """Of the image that the predicted mask covers, in [0, 1]."""
+
+
+class SegmentationReport:
+    """What a segmentation run leaves behind: the best UNet, Dice and IoU of each image, means with intervals, pictures.
+
+    Images are scored in their original size. Dice and IoU are those of images that show the structure (MONAI's
+    ``ignore_empty=True``); for the others there is ``absent_correct``, the share of them in which none is predicted.
+
+    Args:
+        output_dir: folder of the run, which holds ``log.csv`` and ``checkpoints/``.
+        network: the trained network; gets the weights of the best epoch.
+        best_checkpoint: weights of the best epoch.
+        training: training images, not augmented, with a ``mask`` of one size.
+        sections: image sets to score and their datalist items, by name. Dictionaries with an ``image`` as the network
+            takes it and a ``mask`` in the original size.
+        structures: names of what the masks outline.
+        exclusive: see :func:`monai_semise.engines.masks_from_logits`.
+        settings: of network and preprocessing, kept in ``settings.json`` for inference.
+        inferer: how to apply the network, such as MONAI's ``SlidingWindowInferer``; None applies it to whole images.
+        num_workers: loader processes.
+        n_resamples: of the bootstrap by patient.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike,
+        network: torch.nn.Module,
+        best_checkpoint: str | os.PathLike,
+        training: Dataset,
+        sections: Mapping[str, tuple[Dataset, Sequence[Mapping[str, Any]]]],
+        structures: Sequence[str],
+        exclusive: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        inferer: Inferer | None = None,
+        num_workers: int = 0,
+        n_resamples: int = 1000,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.network: SegmentationUNet = unwrap(network)
+        self.best_checkpoint = best_checkpoint
+        self.training: Any = training
+        self.sections = {name: section for name, section in sections.items() if section[1]}
+        self.structures = list(structures)
+        self.exclusive = exclusive
+        self.settings = settings or {}
+        self.inferer = SimpleInferer() if inferer is None else inferer
+        self.num_workers = num_workers
+        self.n_resamples = n_resamples
+
+    def write(self) -> dict[str, Any]:
+        """Write all files and print where they are.
+
+        Returns:
+            the content of ``summary.json``; in a distributed run, nothing on ranks other than 0.
+        """
+        if not is_main_process():
+            return {}
+        self.network.load_state_dict(load_checkpoint(self.best_checkpoint))
+        self.network.eval()
+        save_checkpoint(self.folder / "model.pt", self.network.state_dict())
+        write_run_settings(self.folder, self.settings)
+        constant = self._constant_logits()
+        evaluations: dict[str, Evaluation] = {}
+        rows: list[tuple] = []
+        for name, (dataset, items) in self.sections.items():
+            scores, truth = self._score(dataset, constant)
+            groups = [group_of(item) for item in items]
+            evaluations[name] = self._evaluate(scores, truth > 0, groups)
+            rows += self._rows(name, items, scores[MODEL], truth)
+            self._draw(name, dataset, scores[MODEL])  # test is last, where there is one
+        with write_whole(self.folder / "segmentation.csv") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("section", "image", "group", "structure", "dice", "iou", "true_share", "predicted_share"))
+            writer.writerows(rows)
+        write_evaluation_csv(self.folder / "measures.csv", evaluations)
+        summary = {name: evaluation_summary(evaluation) for name, evaluation in evaluations.items()}
+        write_json(self.folder / "summary.json", summary)
+        plot_curves(read_training_log(self.folder / "log.csv"), self.folder / "curves.png")
+        self._print(evaluations)
+        return summary
+
+    def _constant_logits(self) -> Tensor:
+        step = -(-len(self.training) // MOST_TRAINING_MASKS)
+        chosen = range(0, len(self.training), step)
+        mask = best_constant_mask([plain_tensor(self.training[n]["mask"]) for n in chosen])
+        if self.exclusive:
+            mask = torch.cat([0.5 * torch.ones_like(mask[:1]), mask])
+        return (2 * mask - 1)[None]
+
+    @torch.no_grad()
+    def _predict(self, image: Tensor, size: Sequence[int]) -> Tensor:
+        device = next(self.network.parameters()).device
+        logits = self.inferer(plain_tensor(image).to(device), self.network)
+        return masks_from_logits(logits, size, self.exclusive).cpu()
+
+    def _score(self, dataset: Dataset, constant: Tensor) -> tuple[dict[str, _Scores], Tensor]:
+        """Scores of each predictor, and the share of the image that each true mask covers, shape (N, S)."""
+        collected: dict[str, list[_Scores]] = {MODEL: [], CONSTANT: []}
+        shares = []
+        for batch in DataLoader(dataset, batch_size=1, num_workers=self.num_workers):  # sizes differ
+            truth = plain_tensor(batch["mask"]).float()
+            size = truth.shape[2:]
+            shares.append(_share(truth))
+            for name, masks in (
+                (MODEL, self._predict(batch["image"], size)),
+                (CONSTANT, masks_from_logits(constant, size, self.exclusive)),
+            ):
+                collected[name].append(_Scores(compute_dice(masks, truth), compute_iou(masks, truth), _share(masks)))
+        return {name: _Scores(*map(torch.cat, zip(*parts))) for name, parts in collected.items()}, torch.cat(shares)
+
+    def _evaluate(self, scores: Mapping[str, _Scores], present: Tensor, groups: Sequence[Any]) -> Evaluation:
+        rows = {}
+        for predictor, (dice, iou, share) in scores.items():
+            metrics = {}
+            for n, structure in enumerate(self.structures):
+                shown = present[:, n]
+                metrics[f"{structure}_dice"] = _mean_over(dice[:, n], shown)
+                metrics[f"{structure}_iou"] = _mean_over(iou[:, n], shown)
+                if not shown.all():
+                    metrics[f"{structure}_absent_correct"] = _mean_over(share[:, n] == 0, ~shown)
+            rows[predictor] = bootstrap_intervals(metrics, groups, self.n_resamples)
+        gain = scores[MODEL].dice - scores[CONSTANT].dice
+        differences = bootstrap_intervals(
+            {structure: _mean_over(gain[:, n], present[:, n]) for n, structure in enumerate(self.structures)},
+            groups,
+            self.n_resamples,
+        )
+        warnings = [
+            f"{MODEL}: the Dice of {structure} is not shown to lie above that of one mask for all images "
+            f"({rows[CONSTANT][f'{structure}_dice'].value:.3f})"
+            for structure, difference in differences.items()
+            if not difference.low > 0
+        ]
+        return Evaluation(rows, warnings, len(groups), len(set(groups)))
+
+    def _rows(self, section: str, items: Sequence[Mapping[str, Any]], scores: _Scores, truth: Tensor) -> list[tuple]:
+        return [
+            (section, item["image"], item.get("group", ""), structure, *map(_text, values))
+            for n, item in enumerate(items)
+            for structure, *values in zip(
+                self.structures, *(part[n].tolist() for part in (scores.dice, scores.iou, truth, scores.share))
+            )
+        ]
+
+    def _draw(self, section: str, dataset: Any, scores: _Scores) -> None:
+        # what is rightly left empty counts as perfect
+        merit = scores.dice.where(~scores.dice.isnan(), (scores.share == 0).float()).mean(dim=1)
+        order = merit.argsort(stable=True).tolist()
+        chosen = [order[round(n)] for n in torch.linspace(0, len(order) - 1, min(N_OVERLAYS, len(order))).tolist()]
+        overlays = []
+        for n in chosen:
+            item = dataset[n]
+            image, truth = plain_tensor(item["image"])[None], plain_tensor(item["mask"]).float()
+            predicted = self._predict(image, truth.shape[1:])[0]
+            caption = map(_caption, self.structures, scores.dice[n].tolist(), scores.share[n].tolist())
+            overlays.append(Overlay(image[0].clamp(0, 1), truth, predicted, ", ".join(caption)))
+        title = f"{len(overlays)} of {len(order)} {section} images, from the worst to the best"
+        plot_overlays(overlays, self.structures, self.folder / "overlays.png", title)
+
+    def _print(self, evaluations: Mapping[str, Evaluation]) -> None:
+        lines = ["", f"Done. Everything is in {self.folder.absolute()}"]
+        lines += [f"  {name:16} {what}" for name, what in FILES.items() if (self.folder / name).exists()]
+        for name, evaluation in evaluations.items():
+            measures = list(evaluation.rows[MODEL])
+            lines += ["", *evaluation_text(name, evaluation, measures)]
+        logging.getLogger("monai_semise").info("\n".join(lines))
+
+
+def _mean_over(values: Tensor, chosen: Tensor) -> Any:
+    """Mean of ``values`` over the chosen images, as a function of how often each image counts."""
+    return lambda weight: image_mean(values[chosen], weight[chosen])
+
+
+def _share(masks: Tensor) -> Tensor:
+    """Of the image that each mask covers, shape (N, S)."""
+    return masks.flatten(2).mean(dim=2)
+
+
+def _caption(structure: str, dice: float, share: float) -> str:
+    if dice == dice:
+        return f"{structure}: Dice {dice:.2f}"
+    return f"no {structure}, {'but predicted' if share else 'none predicted'}"
+
+
+def _text(value: float) -> str:
+    return "" if value != value else f"{value:.6f}"
