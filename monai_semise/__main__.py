@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 from monai.utils import MONAIEnvVars
@@ -25,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show must not end the command
         sys.stdout.reconfigure(errors="backslashreplace")
+    # MONAI tells at every start that an optional decoder is missing
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
     parser = argparse.ArgumentParser(
         prog="python -m monai_semise", description="Severity representations of medical images, for MONAI."
     )

@@ -4,57 +4,34 @@
 from __future__ import annotations
 
 import csv
-import logging
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_semise.apps.calibration import CALIBRATED_ON, fit_calibrator, group_of
-from monai_semise.apps.evaluation_table import evaluation_summary, evaluation_text, write_evaluation_csv
+from monai_semise.apps.evaluation_table import evaluation_summary
 from monai_semise.apps.neighbours import save_neighbours
-from monai_semise.apps.run_settings import write_run_settings
+from monai_semise.apps.training_report import Findings, TrainingReport
 from monai_semise.data.datalist import UNGRADED, healthy_indices
 from monai_semise.engines import embed_images, update_healthy_reference
-from monai_semise.handlers import read_training_log
 from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictions, kendall_tau, ordinal_c_index
-from monai_semise.networks import SemiseNet
 from monai_semise.severity import CalibratedSeverity, SeverityCalibrator
 from monai_semise.utils import (
-    is_main_process,
-    load_checkpoint,
     save_checkpoint,
-    unwrap,
     write_json,
     write_whole,
 )
 from monai_semise.utils.heads import PREFERENCE
-from monai_semise.visualize import plot_curves, plot_embedding
+from monai_semise.visualize import plot_embedding
 
 __all__ = ["PretrainingReport"]
 
-FILES = {
-    "model.pt": "network with its healthy reference: best epoch on validation",
-    "encoder.pt": "its encoder alone, for FlexibleUNet, MONAI ResNets and the downstream bundles",
-    "severity.csv": "severity of every validation and test image: score, place on the grade scale, interval",
-    "calibration.json": "how a score becomes a place on the grade scale, fitted on validation",
-    "settings.json": "what inference needs to know of the run",
-    "training_embeddings.pt": "where the graded training images lie, for the nearest neighbours in a report",
-    "measures.csv": "every measure with its 95 % interval, beside predictors that never look at an image",
-    "summary.json": "measures of the best epoch on validation and test",
-    "curves.png": "loss terms and validation measures over the epochs",
-    "embedding.png": "embedding and scores by grade",
-    "log.csv": "one row an epoch",
-    "checkpoints": "what a resumed run needs",
-    "tensorboard": "every iteration; open with tensorboard --logdir",
-}
 
-
-class PretrainingReport:
+class PretrainingReport(TrainingReport):
     """What a pretraining run leaves behind: the best network with its final healthy reference, scores and pictures.
 
     The healthy reference is the mean over *all* healthy training images.
@@ -74,6 +51,15 @@ class PretrainingReport:
         n_resamples: of the bootstrap by patient.
     """
 
+    files: ClassVar = {
+        "model.pt": "network with its healthy reference: best epoch on validation",
+        "encoder.pt": "its encoder alone, for FlexibleUNet, MONAI ResNets and the downstream bundles",
+        "calibration.json": "how a score becomes a place on the grade scale, fitted on validation",
+        "training_embeddings.pt": "where the graded training images lie, for the nearest neighbours in a report",
+        "severity.csv": "severity of every validation and test image: score, place on the grade scale, interval",
+        "embedding.png": "embedding and scores by grade",
+    }
+
     def __init__(
         self,
         output_dir: str | os.PathLike,
@@ -89,33 +75,20 @@ class PretrainingReport:
         coverage: float = 0.9,
         n_resamples: int = 1000,
     ) -> None:
-        self.folder = Path(output_dir)
-        self.network: SemiseNet = unwrap(network)
-        self.best_checkpoint = best_checkpoint
+        settings = {**(settings or {}), "grade_names": grade_names}
+        super().__init__(output_dir, network, best_checkpoint, sections, settings, num_workers, n_resamples)
         self.training = training
         self.training_items = training_items
-        self.sections = {name: section for name, section in sections.items() if section[1]}
         self.batch_size = batch_size
-        self.num_workers = num_workers
         self.grade_names = grade_names
-        self.settings = settings or {}
         self.coverage = coverage
-        self.n_resamples = n_resamples
-        self.logger = logging.getLogger("monai_semise")
 
-    def write(self) -> dict[str, Any]:
-        """Write all files and print where they are.
-
-        Returns:
-            the content of ``summary.json``; in a distributed run, nothing on ranks other than 0.
-        """
-        if not is_main_process():
-            return {}
-        self.network.load_state_dict(load_checkpoint(self.best_checkpoint))
+    def _complete_network(self) -> None:
         update_healthy_reference(
             self.network, self.training, healthy_indices(self.training_items), self.batch_size, self.num_workers
         )
-        save_checkpoint(self.folder / "model.pt", self.network.state_dict())
+
+    def _find(self) -> Findings:
         save_checkpoint(self.folder / "encoder.pt", self.network.encoder.state_dict())
         save_neighbours(
             self.folder / "training_embeddings.pt",
@@ -125,7 +98,6 @@ class PretrainingReport:
             self.batch_size,
             self.num_workers,
         )
-        write_run_settings(self.folder, {**self.settings, "grade_names": self.grade_names})
         scores = {name: self._score(dataset) for name, (dataset, _) in self.sections.items()}
         calibrator = self._calibrator(scores)
         summary: dict[str, Any] = {}
@@ -144,15 +116,11 @@ class PretrainingReport:
             summary[name]["coverage"] = {"chosen": self.coverage, "measured": float(covered.mean())}
         if calibrator is not None:
             write_json(self.folder / "calibration.json", calibrator.to_dict())
-            write_evaluation_csv(self.folder / "measures.csv", evaluations)
         with write_whole(self.folder / "severity.csv") as stream:
             writer = csv.writer(stream)
             writer.writerow(("section", "image", "severity", "score", "position", "low", "high", "grades"))
             writer.writerows(rows)
-        write_json(self.folder / "summary.json", summary)
-        plot_curves(read_training_log(self.folder / "log.csv"), self.folder / "curves.png")
-        self._print(summary, evaluations)
-        return summary
+        return Findings(summary, evaluations, _lines(summary))
 
     def _score(self, dataset: Dataset) -> Tensor:
         """Severity scores of a section; of the last one (test, where there is one), the embedding is drawn."""
@@ -186,19 +154,16 @@ class PretrainingReport:
             n_resamples=self.n_resamples,
         )
 
-    def _print(self, summary: Mapping[str, Mapping[str, Any]], evaluations: Mapping[str, Evaluation]) -> None:
-        lines = ["", f"Done. Everything is in {self.folder.absolute()}"]
-        lines += [f"  {name:16} {what}" for name, what in FILES.items() if (self.folder / name).exists()]
-        for name, measures in summary.items():
-            numbers = {key: value for key, value in measures.items() if not isinstance(value, dict)}
-            lines.append(f"{name}: " + ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in numbers.items()))
-            if "coverage" in measures:
-                lines.append(
-                    "{}: conformal interval for {chosen:.0%} holds {measured:.1%}".format(name, **measures["coverage"])
-                )
-        for name, evaluation in evaluations.items():
-            lines += ["", *evaluation_text(name, evaluation)]
-        self.logger.info("\n".join(lines))
+
+def _lines(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for name, measures in summary.items():
+        numbers = {key: value for key, value in measures.items() if not isinstance(value, dict)}
+        lines.append(f"{name}: " + ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in numbers.items()))
+        if "coverage" in measures:
+            chosen, measured = measures["coverage"]["chosen"], measures["coverage"]["measured"]
+            lines.append(f"{name}: conformal interval for {chosen:.0%} holds {measured:.1%}")
+    return lines
 
 
 def _rows(

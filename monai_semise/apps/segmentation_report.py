@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import csv
-import logging
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from monai.data import DataLoader
@@ -18,37 +16,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_semise.apps.calibration import group_of
-from monai_semise.apps.evaluation_table import evaluation_summary, evaluation_text, write_evaluation_csv
-from monai_semise.apps.run_settings import write_run_settings
+from monai_semise.apps.evaluation_table import evaluation_summary
+from monai_semise.apps.training_report import Findings, TrainingReport
 from monai_semise.engines import masks_from_logits
-from monai_semise.handlers import read_training_log
 from monai_semise.metrics import Evaluation, best_constant_mask, bootstrap_intervals, image_mean
-from monai_semise.networks import SegmentationUNet
 from monai_semise.utils import (
-    is_main_process,
-    load_checkpoint,
     plain_tensor,
-    save_checkpoint,
-    unwrap,
-    write_json,
     write_whole,
 )
-from monai_semise.visualize import Overlay, plot_curves, plot_overlays
+from monai_semise.visualize import Overlay, plot_overlays
 
 __all__ = ["SegmentationReport"]
 
-FILES = {
-    "model.pt": "the UNet, encoder included: best epoch on validation",
-    "segmentation.csv": "Dice and IoU of every validation and test image, structure by structure",
-    "measures.csv": "their means with 95 % intervals, beside the best mask that is the same for every image",
-    "summary.json": "the same, for programs",
-    "settings.json": "what inference needs to know of the run",
-    "overlays.png": "true and predicted outlines, from the worst image to the best",
-    "curves.png": "loss terms and validation measures over the epochs",
-    "log.csv": "one row an epoch",
-    "checkpoints": "what a resumed run needs",
-    "tensorboard": "every iteration; open with tensorboard --logdir",
-}
 MODEL, CONSTANT = "model", "constant-mask"
 N_OVERLAYS = 6
 MOST_TRAINING_MASKS = 500
@@ -66,7 +45,7 @@ class _Scores(NamedTuple):
     """Of the image that the predicted mask covers, in [0, 1]."""
 
 
-class SegmentationReport:
+class SegmentationReport(TrainingReport):
     """What a segmentation run leaves behind: the best UNet, Dice and IoU of each image, means with intervals, pictures.
 
     Images are scored in their original size. Dice and IoU are those of images that show the structure (MONAI's
@@ -87,6 +66,13 @@ class SegmentationReport:
         n_resamples: of the bootstrap by patient.
     """
 
+    files: ClassVar = {
+        "model.pt": "the UNet, encoder included: best epoch on validation",
+        "segmentation.csv": "Dice and IoU of every validation and test image, structure by structure",
+        "overlays.png": "true and predicted outlines, from the worst image to the best",
+    }
+    shown: ClassVar = None
+
     def __init__(
         self,
         output_dir: str | os.PathLike,
@@ -101,30 +87,13 @@ class SegmentationReport:
         num_workers: int = 0,
         n_resamples: int = 1000,
     ) -> None:
-        self.folder = Path(output_dir)
-        self.network: SegmentationUNet = unwrap(network)
-        self.best_checkpoint = best_checkpoint
+        super().__init__(output_dir, network, best_checkpoint, sections, settings, num_workers, n_resamples)
         self.training: Any = training
-        self.sections = {name: section for name, section in sections.items() if section[1]}
         self.structures = list(structures)
         self.exclusive = exclusive
-        self.settings = settings or {}
         self.inferer = SimpleInferer() if inferer is None else inferer
-        self.num_workers = num_workers
-        self.n_resamples = n_resamples
 
-    def write(self) -> dict[str, Any]:
-        """Write all files and print where they are.
-
-        Returns:
-            the content of ``summary.json``; in a distributed run, nothing on ranks other than 0.
-        """
-        if not is_main_process():
-            return {}
-        self.network.load_state_dict(load_checkpoint(self.best_checkpoint))
-        self.network.eval()
-        save_checkpoint(self.folder / "model.pt", self.network.state_dict())
-        write_run_settings(self.folder, self.settings)
+    def _find(self) -> Findings:
         constant = self._constant_logits()
         evaluations: dict[str, Evaluation] = {}
         rows: list[tuple] = []
@@ -138,12 +107,8 @@ class SegmentationReport:
             writer = csv.writer(stream)
             writer.writerow(("section", "image", "group", "structure", "dice", "iou", "true_share", "predicted_share"))
             writer.writerows(rows)
-        write_evaluation_csv(self.folder / "measures.csv", evaluations)
         summary = {name: evaluation_summary(evaluation) for name, evaluation in evaluations.items()}
-        write_json(self.folder / "summary.json", summary)
-        plot_curves(read_training_log(self.folder / "log.csv"), self.folder / "curves.png")
-        self._print(evaluations)
-        return summary
+        return Findings(summary, evaluations)
 
     def _constant_logits(self) -> Tensor:
         step = -(-len(self.training) // MOST_TRAINING_MASKS)
@@ -222,14 +187,6 @@ class SegmentationReport:
             overlays.append(Overlay(image[0].clamp(0, 1), truth, predicted, ", ".join(caption)))
         title = f"{len(overlays)} of {len(order)} {section} images, from the worst to the best"
         plot_overlays(overlays, self.structures, self.folder / "overlays.png", title)
-
-    def _print(self, evaluations: Mapping[str, Evaluation]) -> None:
-        lines = ["", f"Done. Everything is in {self.folder.absolute()}"]
-        lines += [f"  {name:16} {what}" for name, what in FILES.items() if (self.folder / name).exists()]
-        for name, evaluation in evaluations.items():
-            measures = list(evaluation.rows[MODEL])
-            lines += ["", *evaluation_text(name, evaluation, measures)]
-        logging.getLogger("monai_semise").info("\n".join(lines))
 
 
 def _mean_over(values: Tensor, chosen: Tensor) -> Any:

@@ -13,9 +13,9 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigComponent, ConfigItem, ConfigParser
 
-from monai_semise.bundle import find_semise_error, unknown_settings
+from monai_semise.bundle import unknown_settings
 from monai_semise.data import PreparedDataset
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, find_semise_error
 
 __all__ = ["add_parser", "run"]
 

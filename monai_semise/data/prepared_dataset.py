@@ -14,13 +14,12 @@ from monai.utils import ensure_tuple
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data.array_store import ArrayStore
 from monai_semise.data.describe_transform import describe_transform
 from monai_semise.data.preparation import Preparation, Prepared
 from monai_semise.data.quantize import DTYPES
 from monai_semise.data.source_files import file_stamps, source_files
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, find_semise_error
 
 __all__ = ["PreparedDataset"]
 
@@ -41,8 +40,8 @@ class PreparedDataset(Dataset):
     time take turns. Rows of changed or removed files stay until the folder is deleted. For the files in the folder see
     :class:`monai_semise.data.array_store.ArrayStore`.
 
-    (MONAI's ``PersistentDataset`` and ``LMDBDataset`` do not notice a changed file, decode again when any field of an item
-    changes, and unpickle each item they give.)
+    (MONAI's ``PersistentDataset`` and ``LMDBDataset`` do not notice a changed file, decode again when any field of an
+    item changes, and unpickle each item they give.)
 
     Rows made with another transform are never served: the folder keeps a description of the transform, and the first
     image is decoded anew and compared each time.

@@ -176,6 +176,7 @@ def _closest_folds(images: Sequence[Image], fraction: Fraction, seed: str) -> se
             drawn = np.concatenate([*folds[first:], *folds[:first]][: fraction.numerator])
             found = np.bincount(grades[drawn], minlength=len(wanted))
             distance = float(np.sum(np.abs(found - wanted) / np.maximum(1.0, wanted)))
+            # scikit-learn leaves a fold empty once in a while (issue 34828), and others may hold nearly everything
             if 0 < len(drawn) < len(images) and distance < closest[0]:
                 closest = distance, {order[n] for n in np.unique(codes[drawn])}
     return closest[1]

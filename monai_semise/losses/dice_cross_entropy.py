@@ -52,7 +52,7 @@ class DiceCrossEntropyLoss(_Loss):
         Returns:
             scalar, float32.
         """
-        logits, target = input, target.to(input)
+        logits, target = input.float(), target.float()
         if self.exclusive:
             target = torch.cat([1 - target.amax(dim=1, keepdim=True), target], dim=1)
         dice, cross_entropy = self.dice(logits, target), self.cross_entropy(logits, target)

@@ -31,7 +31,8 @@ def best_constant_mask(masks: Sequence[Tensor]) -> Tensor:
 
     Example:
         >>> import torch
-        >>> best_constant_mask([torch.tensor([[0, 1, 1, 0]]), torch.tensor([[0, 1, 1, 1]]), torch.zeros(1, 4)])
+        >>> masks = [torch.tensor([[0, 1, 1, 0]]), torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 0]])]
+        >>> best_constant_mask([*masks, torch.zeros(1, 4)])
         tensor([[0., 1., 1., 0.]])
     """
     if not len(masks):

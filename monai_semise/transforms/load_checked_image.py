@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
+from monai.config import KeysCollection, PathLike
+from monai.data import MetaTensor, PILReader
 from monai.data.utils import to_affine_nd
 from monai.transforms import LoadImage, MapTransform, Transform
-from monai.utils import ImageMetaKey, MetaKeys
+from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 from monai.utils.enums import TransformBackends
+from PIL import Image
 
 from monai_semise.data import DicomReader
 from monai_semise.utils import InputError
@@ -31,6 +32,27 @@ KEPT = (
     "dicom",
 )
 """Metadata that stay: headers also hold names, dates and comments."""
+
+
+class BitmapTiffReader(PILReader):
+    """MONAI's Pillow reader for TIFF files of one bit a pixel or with a palette.
+
+    ITK, MONAI's reader of TIFF, makes of the former four channels, of which the last is all white, and of the latter
+    shades of gray.
+    """
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        return all(_is_bitmap_tiff(name) for name in ensure_tuple(filename))
+
+
+def _is_bitmap_tiff(name: PathLike) -> bool:
+    if not str(name).lower().endswith((".tif", ".tiff")):
+        return False
+    try:
+        with Image.open(name) as image:
+            return image.mode in ("1", "P")
+    except OSError:  # a kind of TIFF that Pillow does not know, or no image: ITK's to tell
+        return False
 
 
 class LoadCheckedImage(Transform):
@@ -61,6 +83,7 @@ class LoadCheckedImage(Transform):
         self.spatial_dims = spatial_dims
         self.load = LoadImage(image_only=True, ensure_channel_first=True, **kwargs)
         if kwargs.get("reader") is None:
+            self.load.register(BitmapTiffReader())
             self.load.register(DicomReader())
 
     def __call__(self, filename: str | os.PathLike) -> MetaTensor:
@@ -79,6 +102,11 @@ class LoadCheckedImage(Transform):
         while image.ndim - 1 > (self.spatial_dims or 2) and image.shape[-1] == 1:
             image = image[..., 0]
         shape = tuple(image.shape[1:])
+        if self.spatial_dims == 3 and len(shape) == 3 and 1 in shape:
+            raise InputError(
+                f"{filename}: spatial shape {shape} is a single slice where spatial_dims is 3; "
+                "set spatial_dims to 2, or remove the item"
+            )
         if self.spatial_dims not in (None, len(shape)):
             raise InputError(
                 f"{filename}: spatial shape {shape} has {len(shape)} axes where spatial_dims is {self.spatial_dims}; "
@@ -87,7 +115,7 @@ class LoadCheckedImage(Transform):
         if self.channels not in (None, len(image)):
             raise InputError(
                 f"{filename}: {len(image)} channel(s) found where in_channels is {self.channels}; "
-                "convert the images to one number of channels, or set in_channels"
+                "convert the images to one number of channels (of a time series, keep one volume), or set in_channels"
             )
         if not torch.isfinite(image).all():
             raise InputError(f"{filename}: holds values that are not finite; repair the file, or remove the item")

@@ -91,7 +91,8 @@ def overlay_png(image: Tensor, heat: Tensor | None = None, opacity: float = 0.5,
         pixels = (1 - weight) * pixels + weight * colormaps["inferno"](values)[..., :3]
     drawn = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
     scale = size / max(drawn.size)
-    drawn = drawn.resize(tuple(max(1, round(side * scale)) for side in drawn.size), Image.Resampling.BILINEAR)
+    width, height = (max(1, round(side * scale)) for side in drawn.size)
+    drawn = drawn.resize((width, height), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
     drawn.save(stream, format="PNG")
     return stream.getvalue()

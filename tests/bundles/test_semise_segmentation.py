@@ -7,8 +7,10 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from ignite.engine import Events
@@ -227,6 +229,30 @@ def test_exclusive_label_maps(tmp_path, data, phantoms):
     result = run(tmp_path, data, datalist=given(folder, content), structures=["lesion", "rest"], exclusive=True)
     assert load_checkpoint(result / "model.pt")["segmentation_head.0.weight"].shape[0] == 3
     assert {row["structure"] for row in rows_of(result)} == {"lesion", "rest"}
+
+
+def test_masks_of_mammograms_are_mirrored_and_cropped_along(tmp_path, data):
+    path = ensure_phantoms(tmp_path / "dicom", 10, 5, 0, size=48, image_format="dicom", progress=False)
+    content = json.loads(Path(path).read_text())
+    content["training"] = [item for item in content["training"] if item["severity"] == 4]
+    content["validation"] = [item for item in content["validation"] if item["severity"] == 4]
+    loaded = {}
+    for side in ("L", "R"):
+        for file in Path(path).parent.glob("images/*.dcm"):
+            dataset = pydicom.dcmread(file)
+            dataset.ImageLaterality = side
+            dataset.save_as(file)
+        flow = workflow(
+            tmp_path, data, datalist=given(Path(path).parent, content), mammography=True, image_size=48, resume=False
+        )
+        flow.initialize()
+        loaded[side] = flow.parser.get_parsed_content("train::dataset")[0]
+    for key in ("image", "mask"):
+        assert torch.allclose(loaded["L"][key], loaded["R"][key].flip(1), atol=1e-5)
+    image, mask = loaded["L"]["image"], loaded["L"]["mask"].bool()
+    assert image[mask].mean() > 1.05 * image[mask.flip(1)].mean()
+    full = np.asarray(Image.open(Path(path).parent / content["training"][0]["mask"]))
+    assert loaded["L"]["mask"].sum() > 1.05 * (full > 0).sum()  # of the box, it covers a larger share
 
 
 def test_volumes(tmp_path, data):

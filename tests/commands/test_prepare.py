@@ -19,6 +19,8 @@ from monai_semise.utils import InputError
 from tests.bundles.harness import CONFIG, ROOT, SMALL
 
 DATASETS = ("images", "validate::dataset", "test_dataset")
+STEPS = [step["_target_"] for step in json.loads(CONFIG.read_text())["train"]["preprocessing"]["transforms"]]
+RESIZED = f"train::preprocessing::transforms::{STEPS.index('Resized')}"
 
 
 def run(*arguments):
@@ -113,8 +115,8 @@ def test_recipes_and_the_overlay_itself_can_be_given(datalist, out, capsys):
         (["--image_size=16"], (40, 1, 16, 16), "uint16"),
         (["--prepared_dtype", "uint8"], (40, 1, 24, 24), "uint8"),
         (["--images::dtype", "float16"], None, None),
-        (["--train::preprocessing::transforms::4::spatial_size", "[8, 12]"], (40, 1, 8, 12), "uint16"),
-        (["--train#preprocessing#transforms#1#mode", "nearest"], (40, 1, 24, 24), "uint16"),
+        ([f"--{RESIZED}::spatial_size", "[8, 12]"], (40, 1, 8, 12), "uint16"),
+        ([f"--{RESIZED}::mode".replace("::", "#"), "nearest"], (40, 1, 24, 24), "uint16"),
     ],
 )
 def test_settings_as_for_training(given, out, options, shape, dtype):
@@ -180,7 +182,10 @@ def test_same_error_of_all_sections_is_told_once(given, tmp_path):
         (["nowhere.json"], r"config file nowhere\.json: does not exist; give --config_file, or start in the checkout"),
         (["broken.json"], r"config file broken\.json: cannot be read \("),
         (["other.json"], r"config file other\.json with prepared\.json: cannot be read \('query key: validate'\)"),
-        (["another.json"], r"another\.json: has no validate::dataset, so prepared\.json is not its overlay; name the one of this"),
+        (
+            ["another.json"],
+            r"another\.json: has no validate::dataset, so prepared\.json is not its overlay; name the one of this",
+        ),
     ],
 )
 def test_config_files_that_are_wrong(datalist, out, tmp_path, monkeypatch, files, message):

@@ -112,6 +112,9 @@ def test_the_last_line_of_a_file_counts(folder):
     entries = store.index()
     assert [entries[store.relative(source(folder, n))].row for n in range(3)] == [0, 3, 2]
     assert entries[store.relative(source(folder, 1))].stamps == ("new", "new")
+    add(folder, [3])
+    assert_whole(folder, range(4))
+    assert len(store.arrays()["image"]) == 5
 
 
 def test_index_names_files_relative_to_the_folder_and_nothing_else(folder):

@@ -102,6 +102,13 @@ def to_ras(affine):
     return np.diag([-1, -1, 1, 1]) @ affine
 
 
+def lut_of(*entries, first=0, bits=16):
+    """Item of a VOI LUT sequence."""
+    lut = item(LUTDescriptor=[len(entries), first, bits])
+    lut.add_new("LUTData", "US", list(entries))
+    return lut
+
+
 @pytest.fixture(scope="module")
 def picture():
     return np.random.default_rng(0).integers(0, 4096, (6, 9), dtype=np.uint16)
@@ -342,7 +349,9 @@ def test_several_files_are_channels(files, picture):
     color = write_dicom(files / "color", np.zeros((6, 9, 3), np.uint8))
     assert LoadImage(reader=DicomReader(), ensure_channel_first=True)([color, color]).shape == (6, 9, 6)
     window = write_dicom(files / "window", picture, WindowCenter=1, WindowWidth=2)
-    for other in (color, window):
+    size = write_dicom(files / "size", picture[1:])
+    spacing = write_dicom(files / "spacing", picture, PixelSpacing=[2, 2])
+    for other in (color, window, size, spacing):
         with pytest.raises(InputError, match=rf"{other.name}: differs from .*a\.dcm .*ConcatItemsd"):
             read([files / "a.dcm", other])
 
@@ -587,6 +596,7 @@ def test_folder_with_one_image(tmp_path, picture):
         ({"ImagePositionPatient": [[0, 0, n // 2] for n in range(6)]}, "3 of its 6 slices are at the place of another"),
         ({"ImagePositionPatient": [[0, 0, 1]] * 6}, "5 of its 6 slices are at the place of another"),
         ({"VOILUTFunction": ["LINEAR"] * 5 + ["SIGMOID"]}, "its slices differ in VOI LUT"),
+        ({"VOILUTSequence": [[lut_of(0, 1)]] * 5 + [[lut_of(0, 2)]]}, "its slices differ in VOI LUT"),
     ],
 )
 def test_folder_that_is_no_volume(tmp_path, volume, elements, message):
@@ -824,12 +834,10 @@ def test_metadata_can_be_saved_and_loaded_safely(tmp_path, picture):
 
 def test_collation(tmp_path, picture):
     """Headers that differ in everything, a lookup table, and an image without a header."""
-    lut = item(LUTDescriptor=[4, 0, 16])
-    lut.add_new("LUTData", "US", [0, 100, 4095, 7])
     paths = [
         write_dicom(tmp_path / "a", picture),
         write_dicom(tmp_path / "b", picture, WindowCenter=3, WindowWidth=4, ImageLaterality="R", PixelPaddingValue=1),
-        write_dicom(tmp_path / "c", picture, VOILUTSequence=[lut]),
+        write_dicom(tmp_path / "c", picture, VOILUTSequence=[lut_of(0, 100, 4095, 7)]),
     ]
     load = Compose([LoadImaged("image", reader=DicomReader(), ensure_channel_first=True)])
     items = [load({"image": path}) for path in paths]

@@ -111,6 +111,8 @@ def test_decoder_settings():
     assert network.segmentation_head[0].in_channels == 4
     assert any(isinstance(module, torch.nn.InstanceNorm2d) for module in network.decoder.modules())
     assert any(isinstance(module, torch.nn.Dropout) and module.p == 0.2 for module in network.decoder.modules())
+    modes = {module.mode for module in network.decoder.modules() if isinstance(module, torch.nn.Upsample)}
+    assert modes == {"bilinear"}
     with torch.no_grad():
         assert network(images(size=40)).shape == (2, 3, 40, 40)
 

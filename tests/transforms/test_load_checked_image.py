@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
-from monai.transforms import Compose, ScaleIntensityd
+from monai.transforms import Compose, LoadImage, ScaleIntensityd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -167,10 +167,32 @@ def test_all_formats_in_one_batch(tmp_path):
     assert next(iter(loader))["image"].shape == (10, 1, 8, 6)
 
 
-def test_volume_of_one_slice_is_an_image_or_a_volume(write):
+def test_volume_of_one_slice_is_an_image_and_no_volume(write):
     path = write("slice.nii.gz", np.ones((16, 12, 1), dtype=np.float32))
     assert LoadCheckedImage(channels=1, spatial_dims=2)(path).shape == (1, 16, 12)
-    assert LoadCheckedImage(channels=1, spatial_dims=3)(path).shape == (1, 16, 12, 1)
+    with pytest.raises(InputError, match=r"slice.nii.gz: spatial shape \(16, 12, 1\) is a single slice"):
+        LoadCheckedImage(channels=1, spatial_dims=3)(path)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "tiff", "TIF"])
+def test_tiff_of_one_bit_a_pixel(tmp_path, suffix):
+    pixels = np.zeros((8, 12), dtype=bool)
+    pixels[2:4, 3:9] = True
+    Image.fromarray(pixels).save(tmp_path / f"mask.{suffix}", format="TIFF")
+    loaded = LoadCheckedImage(channels=1)(tmp_path / f"mask.{suffix}")
+    assert np.array_equal(loaded.numpy()[0], pixels.T.astype(np.float32))
+
+
+def test_tiff_with_a_palette_is_refused(tmp_path):
+    Image.fromarray(np.arange(96, dtype=np.uint8).reshape(8, 12)).convert("P").save(tmp_path / "palette.tif")
+    with pytest.raises(InputError, match=r"palette.tif: holds numbers of palette colours"):
+        LoadCheckedImage(channels=1)(tmp_path / "palette.tif")
+
+
+def test_monai_still_misreads_tiff_of_one_bit_a_pixel(tmp_path):
+    """When this fails, BitmapTiffReader can go."""
+    Image.fromarray(np.eye(8, dtype=bool)).save(tmp_path / "mask.tif")
+    assert len(LoadImage(image_only=True, ensure_channel_first=True)(tmp_path / "mask.tif")) != 1
 
 
 # ---------------------------------------------------------------- errors: the file, what is wrong, what to do

@@ -67,8 +67,8 @@ def test_one_file(write, image, shape, suffix, value):
 
 
 def test_colour_file(write, image, shape):
-    red = np.stack([shape * np.uint8(200), np.zeros_like(shape), np.zeros_like(shape)], axis=-1)
-    assert np.array_equal(LoadMask()(write("mask.png", red), image)[0].numpy(), shape.T)
+    green = np.stack([np.zeros_like(shape), shape * np.uint8(200), np.zeros_like(shape)], axis=-1)
+    assert np.array_equal(LoadMask()(write("mask.png", green), image)[0].numpy(), shape.T)
 
 
 def test_bits(write, image, shape):

@@ -130,7 +130,7 @@ class SeverityReport:
 
     def _most_severe(self, worklist: pd.DataFrame) -> list[dict[str, Any]]:
         index_of = {printable(item["image"]): item["index"] for item in self.items}
-        shown = []
+        shown: list[dict[str, Any]] = []
         for row in worklist.head(self.n_shown).to_dict("records"):
             image = plain_tensor(self.dataset[index_of[row["image"]]]["image"])
             heat = self._heat(image)
@@ -141,7 +141,7 @@ class SeverityReport:
             pictures = [overlay_png(image)] + ([] if heat is None else [overlay_png(image, heat)])
             shown.append(
                 {
-                    **row,
+                    **{str(column): cell for column, cell in row.items()},
                     "name": Path(row["image"]).name,
                     "pictures": [_embedded(picture) for picture in pictures],
                     "neighbours": self._neighbours(image),

@@ -6,5 +6,6 @@
 from __future__ import annotations
 
 from monai_semise.apps.pack.bundle_folder import pack_run
+from monai_semise.apps.pack.exports import EXPORTS, export_network
 
-__all__ = ["pack_run"]
+__all__ = ["EXPORTS", "export_network", "pack_run"]

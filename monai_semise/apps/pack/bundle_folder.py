@@ -6,142 +6,144 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy
-import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from monai.config import get_config_values
-
-from monai_semise.apps.pack.kinds import KINDS, Kind
+from monai_semise.apps.pack.configs import ENCODER, LOCAL, inference_config, metadata, training_config
+from monai_semise.apps.pack.exports import export_network
+from monai_semise.apps.pack.kinds import KINDS
+from monai_semise.apps.pack.packed_network import load_network
+from monai_semise.apps.pack.readme_page import readme_text
 from monai_semise.apps.run_settings import read_run_settings
-from monai_semise.utils import InputError, ensure_writable, load_checkpoint, save_checkpoint, write_json
+from monai_semise.utils import InputError, ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
 
 __all__ = ["pack_run"]
 
-LOCAL = ("datalist", "encoder", "imagenet_weights", "pairs")
-"""Settings that name files of the machine the run was made on."""
-REQUIRED = ("monai-semise", "pytorch-ignite", "nibabel", "pydicom", "itk", "pandas", "scikit-learn", "matplotlib", "tqdm")
+PARTS = ("LICENSE", "configs", "docs", "models")
+"""What a bundle folder holds."""
+ENCODER_PREFIX = "encoder."
 
 
 def pack_run(
-    run_dir: str | os.PathLike, out: str | os.PathLike, bundles: str | os.PathLike, version: str = "0.1.0"
+    run_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    bundles: str | os.PathLike,
+    version: str = "0.1.0",
+    exports: Sequence[str] = (),
 ) -> Path:
     """Make a MONAI bundle folder of a finished training run.
 
     The folder holds ``LICENSE``, ``configs/`` (``metadata.json``, ``train.json``, ``inference.json``,
-    ``logging.conf``), ``docs/README.md`` and ``models/`` (``model.pt`` and what inference reads beside it). It appears
-    whole or not at all, and names no file of this machine: neither the datalist nor the training images.
+    ``logging.conf``), ``docs/README.md`` and ``models/`` (``model.pt``, ``encoder.pt`` and what inference reads beside
+    them). It appears whole or not at all, and names no file of this machine: neither the datalist nor the training
+    images. Weights are kept for the CPU, wherever they were trained.
 
     Args:
         run_dir: output folder of the run.
         out: folder in which the bundle folder is made; one of an earlier run is replaced.
         bundles: folder with the configs that this package is shipped with.
-        version: of the bundle.
+        version: of the bundle, three numbers.
+        exports: formats to write the network in as well, see :func:`monai_semise.apps.pack.export_network`.
 
     Returns:
         the bundle folder.
 
     Raises:
-        InputError: when the run is not finished, or a config is missing.
+        InputError: when the run is not finished or was made of parts of two, a config is missing, something else is in
+            the way, or an export fails.
     """
-    run_dir, bundles, out = Path(run_dir), Path(bundles), ensure_writable(out, option="--out")
+    run_dir, bundles = Path(run_dir), Path(bundles)
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise InputError(f"version: {version!r} is not three numbers like 0.1.0")
     settings = read_run_settings(run_dir)
     name = str(settings.get("bundle"))
     if name not in KINDS:
         raise InputError(f"run_dir: {run_dir} is of a run of {name!r}, not of {', '.join(KINDS)}; train again")
     kind = KINDS[name]
-    for file in (run_dir / "model.pt", *(bundles / f"{config}.json" for config in (name, kind.inference, "metadata"))):
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; name the folder of the configs with --bundles, or train again")
-    shared = {key: value for key, value in settings.items() if key not in LOCAL}
-    work = Path(tempfile.mkdtemp(dir=out, prefix=f".{kind.folder}."))
-    try:
-        folder = work / kind.folder
-        for part in ("configs", "docs", "models"):
-            (folder / part).mkdir(parents=True)
+    state = load_checkpoint(run_dir / "model.pt")
+    out = ensure_writable(out, option="--out")
+    final = out / kind.folder
+    _check_free(final)
+    with tempfile.TemporaryDirectory(dir=out, prefix=f".{kind.folder}.", ignore_cleanup_errors=True) as work:
+        folder = Path(work) / kind.folder
+        page = _write_configs(folder, bundles, name, settings, version)
         (folder / "LICENSE").write_text(_license(), encoding="utf-8")
-        shutil.copy(bundles / f"{name}.json", folder / "configs" / "train.json")
-        shutil.copy(bundles / "logging.conf", folder / "configs" / "logging.conf")
-        write_json(folder / "configs" / "inference.json", _inference(bundles / f"{kind.inference}.json", shared))
-        base = json.loads((bundles / "metadata.json").read_text(encoding="utf-8"))
-        metadata = _metadata(base, kind, settings, version)
-        write_json(folder / "configs" / "metadata.json", metadata)
-        shutil.copy(run_dir / "model.pt", folder / "models" / "model.pt")
+        save_checkpoint(folder / "models" / "model.pt", state)
+        encoder = {
+            key.removeprefix(ENCODER_PREFIX): value for key, value in state.items() if key.startswith(ENCODER_PREFIX)
+        }
+        save_checkpoint(folder / "models" / ENCODER, encoder)
         for file in kind.files:
             _copy_model_file(run_dir / file, folder / "models" / file)
-        summary = run_dir / "summary.json"
-        _write_readme(folder / "docs" / "README.md", kind, metadata, shared, summary)
-        final = out / kind.folder
-        if final.exists():
-            final.rename(work / "earlier")
-        folder.chmod(0o755)
-        folder.rename(final)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        load_network(folder)  # proves that the weights fit the settings
+        exported = [export_network(folder, export) for export in exports]
+        text = readme_text(kind, page, settings, _summary(run_dir), [str(p.relative_to(folder)) for p in exported])
+        with write_whole(folder / "docs" / "README.md") as stream:
+            stream.write(text)
+        with ExitStack() as undo:
+            if final.exists():
+                earlier = final.rename(Path(work) / "earlier")
+                undo.callback(earlier.rename, final)
+            folder.rename(final)
+            undo.pop_all()
     return final
 
 
-def _inference(config: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The inference config with the run's settings in it, and its files in ``models/``."""
-    content = json.loads(config.read_text(encoding="utf-8"))
-    return {**content, "trained": dict(settings), "run_dir": "$str(Path(@bundle_root) / 'models')"}
+def _check_free(folder: Path) -> None:
+    """Check that nothing lies there but the bundle folder of an earlier run.
+
+    Raises:
+        InputError: when there is something that would be lost.
+    """
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"something else"}
+    lost = sorted(found - set(PARTS))
+    if lost:
+        raise InputError(f"out: {folder} holds {', '.join(lost)}; move that elsewhere, or name another --out")
 
 
-def _metadata(base: Mapping[str, Any], kind: Kind, settings: Mapping[str, Any], version: str) -> dict[str, Any]:
-    versions = get_config_values()
-    image = {
-        **base["network_data_format"]["inputs"]["image"],
-        "num_channels": settings["in_channels"],
-        "spatial_shape": [settings["image_size"]] * settings["spatial_dims"],
-        "channel_def": {str(n): f"channel {n}" for n in range(settings["in_channels"])},
-    }
-    output = {"dtype": "float32", "value_range": [], "is_patch_data": False, **kind.output(settings)}
-    return {
-        **base,
-        "name": kind.title,
-        "version": version,
-        "changelog": {version: "packed from a training run"},
-        "monai_version": versions["MONAI"].split("+")[0],
-        "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": numpy.__version__,
-        "required_packages_version": {package: importlib.metadata.version(package) for package in REQUIRED},
-        "task": kind.title,
-        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": output}},
-    }
+def _write_configs(folder: Path, bundles: Path, name: str, settings: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """Write the folder ``configs``.
+
+    Returns:
+        content of ``metadata.json``.
+    """
+    kind = KINDS[name]
+    overlay = kind.overlay(settings)
+    training = [bundles / f"{name}.json", *([bundles / overlay] if overlay else [])]
+    inference, base, log = (bundles / file for file in (f"{kind.inference}.json", "metadata.json", "logging.conf"))
+    for file in (*training, inference, base, log):
+        if not file.is_file():
+            raise InputError(f"bundles: {file} does not exist; name the folder of the shipped configs with --bundles")
+    configs = folder / "configs"
+    shared = {key: value for key, value in settings.items() if key not in LOCAL}
+    write_json(configs / "inference.json", inference_config(inference, shared))
+    write_json(configs / "train.json", training_config(training, shared))
+    page = metadata(json.loads(base.read_text(encoding="utf-8")), kind, shared, version)
+    write_json(configs / "metadata.json", page)
+    shutil.copy(log, configs / "logging.conf")
+    return page
 
 
 def _copy_model_file(source: Path, target: Path) -> None:
-    """Copy a file of the run, where it has it; of training images, only grades and embeddings."""
-    if not source.is_file():
-        return
+    """Copy a file that inference reads; of training images, only grades and embeddings."""
     if source.name == "training_embeddings.pt":
         content = load_checkpoint(source)
-        content["images"] = [f"training image {n}" for n in range(1, len(content["images"]) + 1)]
-        save_checkpoint(target, content)
-    else:
+        names = [f"training image {n}" for n in range(1, len(content["images"]) + 1)]
+        save_checkpoint(target, {"images": names, **{key: content[key] for key in ("severity", "embedding")}})
+    elif source.is_file():  # a run with few graded validation images has no calibration
         shutil.copy(source, target)
 
 
-def _write_readme(
-    path: Path, kind: Kind, metadata: Mapping[str, Any], settings: Mapping[str, Any], summary: Path
-) -> None:
-    measures = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
-    page = Environment(
-        loader=PackageLoader("monai_semise.apps.pack"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("README.md")
-    text = page.render(kind=kind, metadata=metadata, settings=settings, evaluations=_evaluations(measures))
-    path.write_text(text, encoding="utf-8")
-
-
-def _evaluations(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Evaluation of each section: of a classification run the section itself, of a pretraining run a part of it."""
-    found = {name: section.get("evaluation", section) for name, section in summary.items()}
-    return {name: evaluation for name, evaluation in found.items() if "rows" in evaluation}
+def _summary(run_dir: Path) -> dict[str, Any]:
+    path = run_dir / "summary.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _license() -> str:

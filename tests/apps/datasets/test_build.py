@@ -215,6 +215,16 @@ def test_workers_make_no_difference(folder):
     assert len(sources[0].problems) == 10
 
 
+def test_the_seed_is_that_of_both_draws(folder):
+    records = [Record(a, n % 2) for n, a in enumerate(images(folder))]
+    drawn = [section_of(build(records, DatalistOptions(seed=seed))) for seed in range(3)]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+    records = [dataclasses.replace(record, split="training") for record in records]
+    shares = {"validation": 0, "test": 0, "labelled": 0.3}
+    labelled = [build(records, DatalistOptions(seed=seed, **shares))["training"] for seed in range(3)]
+    assert labelled[0] != labelled[1] != labelled[2] != labelled[0]
+
+
 # ---------------------------------------------------------------- label budgets
 
 
@@ -376,7 +386,8 @@ def test_earlier_images_are_known_by_any_path(folder, tmp_path):
 
 def test_images_that_are_gone_are_counted(folder):
     source = collection([Record(a, n % 2) for n, a in enumerate(images(folder, 8))])
-    earlier = dict.fromkeys(images(folder, 12)[4:], "validation")
+    source.records.append(Record(folder / "broken.png", 0))
+    earlier = dict.fromkeys([*images(folder, 11)[4:], folder / "broken.png"], "validation")
     sections = section_of(build_datalist(source, DatalistOptions(), earlier, progress=False))
     assert all(sections[a] == "validation" for a in images(folder, 8)[4:])
     assert source.notes == ["4 of the 8 images of the earlier datalist and their patients stay in their sections"]

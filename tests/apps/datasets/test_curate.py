@@ -105,6 +105,14 @@ def test_copies_with_unlike_grades_all_go():
     }
 
 
+def test_a_conflict_names_a_grade_even_where_an_ungraded_copy_comes_first():
+    _, problems = sort_out(
+        (record("a", None, split="test"), "same"), (record("b", 1), "same"), (record("c", 2), "same")
+    )
+    assert problems["b"] == (CONFLICT, "severity 1; c holds the same image with severity 2")
+    assert problems["c"] == (CONFLICT, "severity 2; b holds the same image with severity 1")
+
+
 def test_ungraded_copies_are_no_conflict():
     kept, problems = sort_out((record("a", None), "same"), (record("b", 2), "same"), (record("c", 2), "same"))
     assert kept.keys() == {"b"}

@@ -81,6 +81,7 @@ def test_unlike_images_have_unlike_digests(tmp_path, grey):
     other = grey.copy()
     other[3, 4] ^= 1
     images = [grey, other, grey.T, grey.reshape(ROWS // 2, COLUMNS * 2), grey[::-1]]
+    images.append(grey.T.reshape(COLUMNS * 2, ROWS // 2).T)  # the same values in the same order, once loaded
     images.append(np.stack([grey, grey, other], axis=-1))
     found = examine(*(write(tmp_path / f"{n}.png", image) for n, image in enumerate(images)))
     assert len({one.digest for one in found}) == len(images)
