@@ -7,6 +7,5 @@ from __future__ import annotations
 
 from monai_semise.bundle.check_settings import check_settings, unknown_settings
 from monai_semise.bundle.report_errors import report_semise_errors
-from monai_semise.utils import find_semise_error
 
-__all__ = ["check_settings", "find_semise_error", "report_semise_errors", "unknown_settings"]
+__all__ = ["check_settings", "report_semise_errors", "unknown_settings"]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from monai.bundle import ConfigWorkflow
 
-from monai_semise.bundle import check_settings, find_semise_error, unknown_settings
+from monai_semise.bundle import check_settings, unknown_settings
+from monai_semise.utils import find_semise_error
 from tests.bundles.harness import workflow
 
 

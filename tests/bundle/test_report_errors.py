@@ -11,9 +11,8 @@ import pytest
 from monai.data import DataLoader
 from torch.utils.data import Dataset
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.transforms import LoadCheckedImaged
-from monai_semise.utils import InputError, TrainingError
+from monai_semise.utils import InputError, TrainingError, find_semise_error
 
 SCRIPT = """
 from monai_semise.bundle import report_semise_errors

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import ensure_phantoms
+from monai_semise.utils import find_semise_error
 from tests.bundles.harness import ROOT, run, run_command, workflow
 
 

@@ -9,8 +9,8 @@ import json
 import pytest
 import torch
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import PreparedDataset
+from monai_semise.utils import find_semise_error
 from tests.bundles.harness import ROOT, run, weights, workflow
 
 OVERLAY = ROOT / "bundles" / "prepared.json"

@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 
-from monai_semise.bundle import find_semise_error
+from monai_semise.utils import find_semise_error
 from tests.bundles.harness import command, run, run_command, weights
 
 LONG = {"train__trainer__max_epochs": 4, "discriminate__trainer__max_epochs": 2}

@@ -12,10 +12,9 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import ensure_phantoms
 from monai_semise.networks import SeverityClassifier, build_encoder
-from monai_semise.utils import load_checkpoint, save_checkpoint, write_json
+from monai_semise.utils import find_semise_error, load_checkpoint, save_checkpoint, write_json
 from tests.bundles.harness import ROOT
 
 CONFIG = ROOT / "bundles" / "semise_classification.json"

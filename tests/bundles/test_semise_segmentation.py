@@ -19,10 +19,9 @@ from monai.bundle.scripts import ckpt_export
 from monai.networks.nets import FlexibleUNet
 from PIL import Image
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import ensure_phantoms, load_datalist
 from monai_semise.networks import SegmentationUNet, build_encoder
-from monai_semise.utils import load_checkpoint, save_checkpoint, write_json
+from monai_semise.utils import find_semise_error, load_checkpoint, save_checkpoint, write_json
 from tests.bundles.harness import ROOT
 
 CONFIG = ROOT / "bundles" / "semise_segmentation.json"

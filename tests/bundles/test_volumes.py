@@ -18,8 +18,8 @@ from monai.networks.nets import FlexibleUNet
 from PIL import Image
 from scipy import ndimage
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import ensure_phantoms, load_datalist
+from monai_semise.utils import find_semise_error
 from tests.bundles.harness import ROOT, run, weights, workflow
 
 PAIRS = ROOT / "bundles" / "explicit_pairs.json"

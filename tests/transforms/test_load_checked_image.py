@@ -15,10 +15,9 @@ from monai.transforms import Compose, LoadImage, ScaleIntensityd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import load_datalist
 from monai_semise.transforms import LoadCheckedImage, LoadCheckedImageD, LoadCheckedImaged, LoadCheckedImageDict
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, find_semise_error
 from tests.data.dicom_files import write_dicom
 
 

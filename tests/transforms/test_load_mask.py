@@ -13,7 +13,6 @@ from monai.data import CacheDataset
 from monai.transforms import Compose, Resized
 from PIL import Image
 
-from monai_semise.bundle import find_semise_error
 from monai_semise.data import load_datalist
 from monai_semise.transforms import (
     LoadCheckedImage,
@@ -23,7 +22,7 @@ from monai_semise.transforms import (
     LoadMaskd,
     LoadMaskDict,
 )
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, find_semise_error
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -109,7 +109,7 @@ def metadata(base: Mapping[str, Any], kind: Kind, settings: Mapping[str, Any], v
 
 
 def _loadable(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with all that it does in ``run``: ``monai.bundle.load`` runs ``initialize``, where no images may be."""
+    """The config with everything in ``run``: ``monai.bundle.load`` runs ``initialize``, though there be no images."""
     return {**config, "initialize": [], "run": [*config["initialize"], *config["run"]]}
 
 
