@@ -10,6 +10,9 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "monai_semise" / "__init__.py").read_text()).group(1)  # type: ignore[union-attr]
+DECODERS = ["pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pylibjpeg-rle>=2.0", "python-gdcm>=3.0.10"]
+"""Of JPEG, JPEG-LS, JPEG 2000 and RLE in DICOM files."""
+EXPORTERS = ["onnx", "onnxruntime", "onnxscript"]
 
 setup(
     name="monai-semise",
@@ -26,11 +29,12 @@ setup(
         "monai>=1.6",
         "pytorch-ignite>=0.5",
         "nibabel>=5",
-        "pydicom>=2.4",
+        "pydicom>=3.0",
         "itk>=5.3",
         "numpy",
         "pandas>=2",
         "scikit-learn>=1.4",
+        "scipy",
         "fire",  # what "python -m monai.bundle" reads its command line with
         "Jinja2",
         "Pillow",
@@ -39,8 +43,12 @@ setup(
         "tensorboard",
     ],
     extras_require={
+        "dicom": DECODERS,
+        "onnx": EXPORTERS,
         "ordinal": ["coral-pytorch>=1.4"],
         "test": [
+            *DECODERS,
+            *EXPORTERS,
             "coral-pytorch>=1.4",
             "hypothesis",
             "jsonschema",
@@ -48,7 +56,6 @@ setup(
             "pytest",
             "pytorch-metric-learning>=2.5",
             "ruff",
-            "scipy",
             "torchmetrics",
         ],
     },

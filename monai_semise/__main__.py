@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MONAI tells at every start that an optional decoder is missing
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # our one line says which file cannot be decoded
     parser = argparse.ArgumentParser(
         prog="python -m monai_semise", description="Severity representations of medical images, for MONAI."
     )

@@ -114,7 +114,7 @@ def _read_settings(options: Sequence[str]) -> dict[str, Any]:
             if not rest or rest[0].startswith("--"):
                 raise InputError(f"{option}: has no value")
             value = rest.pop(0)
-        settings[option[2:].replace("#", "::")] = DefaultParseValue(value)
+        settings[option[2:]] = DefaultParseValue(value)
     return settings
 
 

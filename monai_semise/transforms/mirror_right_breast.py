@@ -102,7 +102,8 @@ def _side(source: Any) -> str | None:
     if info is not None and info.laterality is None:
         raise InputError(
             f"{source.meta.get(ImageMetaKey.FILENAME_OR_OBJ, 'image')}: its DICOM header does not tell whether the "
-            'breast is a right one; give the item\'s side ("L" or "R") as laterality, or leave MirrorRightBreast out'
+            'breast is a right one; let source_key name a field of the item that says "L" or "R", or leave '
+            "MirrorRightBreast out"
         )
     return None if info is None else info.laterality
 

@@ -134,7 +134,7 @@ def test_settings_as_for_training(given, out, options, shape, dtype):
     ("options", "message"),
     [
         (["--imagesize", "3"], 'unknown setting "imagesize"; did you mean "image_size"?'),
-        (["--imag", "3"], 'unknown setting "imag"'),
+        (["--num", "3"], 'unknown setting "num"'),
         (["--trian::preprocessing::lazy", "True"], 'unknown setting "trian"; did you mean "train"?'),
         (["--train::preprocessing::lazzy", "True"], 'did you mean "train::preprocessing::lazy"?'),
         (["--train::preprocessing::transforms::99::mode", "area"], 'unknown setting "train::preprocessing::transforms'),

@@ -172,12 +172,15 @@ def test_other_fields_are_as_the_transform_gives_them(phantoms, folder, fields):
     assert_same(prepare(items, preprocessing(fields=fields), folder), items, preprocessing(fields=fields), 1e-5)
 
 
-def test_dropped_fields_are_dropped_and_new_ones_passed_on(items, folder, load):
-    items = [{**item, "note": "a", "group": 3} for item in items]
-    transform = Compose([load, DeleteItemsd("note")])
-    prepare(items, transform, folder)
-    items = [{**item, "age": 50} for item in items]
+@pytest.mark.parametrize("step", [DeleteItemsd("note"), SelectItemsd(["image", "index"])], ids=["drops", "selects"])
+def test_fields_of_some_items_only_are_as_the_transform_gives_them(items, folder, load, step):
+    items = [{**item, "note": "a", **({"age": 50} if n in (2, 5) else {})} for n, item in enumerate(items)]
+    transform = Compose([load, step])
     assert_same(prepare(items, transform, folder), items, transform, tolerance=1e-5)
+    items[3]["age"] = 60  # a new field of an image that is kept already
+    dataset = prepare(items, transform, folder)
+    assert dataset.prepared == 0
+    assert_same(dataset, items, transform, tolerance=1e-5)
 
 
 def test_items_are_independent_of_what_is_kept(items, folder, load):
@@ -378,6 +381,17 @@ def test_relative_paths_are_the_same_files(items, folder, load, tmp_path, monkey
     assert dataset[0]["image"].shape == (1, 8, 8)
 
 
+def test_relative_paths_elsewhere_are_other_files(items, folder, load, tmp_path, monkeypatch):
+    (tmp_path / "other" / "images").mkdir(parents=True)
+    shutil.copy(items[1]["image"], tmp_path / "other" / "images" / "0.png")
+    relative = [{"image": "images/0.png", "severity": 0, "index": 0}]
+    for place, brightness in ((tmp_path, items[0]), (tmp_path / "other", items[1])):
+        monkeypatch.chdir(place)
+        dataset = prepare(relative, load, folder)
+        assert dataset.prepared == 1
+        assert (dataset[0]["image"] - load(brightness)["image"]).abs().max() < 1e-5
+
+
 # ---------------------------------------------------------------- other preprocessing
 
 
@@ -523,6 +537,10 @@ def regrade(item):
     return {**item, "severity": 5}
 
 
+def to_tensor(item):
+    return {**item, "severity": torch.tensor(item["severity"])}
+
+
 def add_spacing(item):
     return {**item, "spacing": 1.0}
 
@@ -543,6 +561,7 @@ def drop_when_odd(item):
     ("step", "message"),
     [
         (regrade, 'changes the field "severity", but only image can be kept; leave it out with SelectItemsd'),
+        (to_tensor, 'changes the field "severity"'),
         (add_spacing, 'adds the field "spacing", but only image can be kept'),
         (no_image, "gives no image, only severity"),
         (first_only, "gives list where a dictionary is needed"),
@@ -664,12 +683,13 @@ def test_loader_processes(phantoms, folder, context):
     assert torch.cat([batch["severity"] for batch in batches]).tolist() == [item["severity"] for item in items]
 
 
-def test_pickle_holds_no_image(items, folder, load):
-    items = [items[n % 8] for n in range(8)]
-    dataset = prepare(items, load, folder)
+def test_pickle_holds_no_more_than_an_example(items, folder, load):
+    transform = Compose([load, Resized("image", (64, 64))])
+    dataset = prepare(items, transform, folder)
+    image = dataset[3]["image"]
     packed = pickle.dumps(dataset)
-    assert len(packed) < 5000
-    assert torch.equal(pickle.loads(packed)[3]["image"], dataset[3]["image"])
+    assert len(packed) < 2 * (64 * 64 * 2) < (folder / "image.npy").stat().st_size
+    assert torch.equal(pickle.loads(packed)[3]["image"], image)
 
 
 def test_two_views(phantoms, folder):

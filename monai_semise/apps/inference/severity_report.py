@@ -164,10 +164,9 @@ class SeverityReport:
             embedding = self.network.embedding(image[None].to(self._device()))
         found = []
         for neighbour in self.neighbours.nearest(embedding)[0]:
-            try:
+            picture = None
+            if os.path.exists(neighbour.image):  # the training images may lie elsewhere by now
                 picture = _embedded(overlay_png(plain_tensor(self._training_image(neighbour.image)), size=96))
-            except InputError:  # the training images may lie elsewhere by now
-                picture = None
             found.append({**neighbour._asdict(), "name": Path(neighbour.image).name, "picture": picture})
         return found
 

@@ -36,7 +36,6 @@ def readme_text(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
     ).get_template("README.md")
     shown = {name: _text(value) for name, value in settings.items() if name not in (*LOCAL, "bundle")}
     return page.render(
