@@ -513,6 +513,7 @@ def test_file_names_of_all_kinds(tmp_path, capsys):
     for n, name in enumerate(NASTY):
         Image.fromarray(_unlike(n)).save(root / "0" / f"ok {name}")
         (root / "1" / name).write_bytes(b"broken" * n)
+        shutil.copy(root / "0" / f"ok {name}", root / "0" / f"z{n}.png")
     datalist = run_datalist("folder", root, tmp_path / "d.json", "--validation", "0", "--test", "0")
     assert sorted(names(datalist)["training"]) == sorted([*(f"ok {name}" for name in NASTY), "ok.png", "ok.png"])
     loaded = load_datalist(tmp_path / "d.json")
@@ -520,12 +521,13 @@ def test_file_names_of_all_kinds(tmp_path, capsys):
 
     captured = capsys.readouterr()
     lines = (tmp_path / "d_problems.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 1 + len(NASTY)
+    assert len(lines) == 1 + 2 * len(NASTY)
     progress = [line for line in captured.err.splitlines() if "image/s]" in line]
     for line in (*lines, *captured.out.splitlines(), *(set(captured.err.splitlines()) - set(progress))):
         assert line.isprintable()
     assert r"1/a\nb.png" in captured.err
     assert r"1/\udcff\udcfe.png" in captured.err
+    assert r"0/ok \x1b[31mred\x1b[0m.png" in captured.err
 
 
 def test_an_error_with_such_a_name_is_one_line(tmp_path, capsys):
