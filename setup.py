@@ -32,6 +32,7 @@ setup(
         "pydicom>=3.0",
         "itk>=5.3",
         "numpy",
+        "filelock",
         "pandas>=2",
         "scikit-learn>=1.4",
         "scipy",

@@ -247,8 +247,6 @@ def report(
     absent = [label for label in SYNTAXES if label not in speed]
     if absent:
         lines += ["", f"Not measured, for want of an encoder: {', '.join(absent)}."]
-    least, most = min(memory), max(memory)
-    grown = (memory[most]["peak"] - memory[least]["peak"]) / (most - least) * 1e6
     lines += [
         "",
         "Goal: later epochs at 10 times the rate of DICOM or more.",
@@ -262,7 +260,12 @@ def report(
     for count, found in memory.items():
         peak, after = found["peak"] - found["before"], found["after"] - found["before"]
         lines.append(f"| {count:,} | {found['array']:.0f} MB | + {peak:.0f} MB | + {after:.0f} MB |")
-    lines += ["", f"It grows by {grown:.0f} bytes an image, which is paths and row numbers, no pixels.", ""]
+    least, most = min(memory), max(memory)
+    if least < most:
+        grown = [memory[count]["peak"] - memory[count]["before"] for count in (least, most)]
+        share = (grown[1] - grown[0]) / (most - least) * 1e6
+        lines += ["", f"It grows by {share:.0f} bytes an image, which is paths and row numbers, no pixels."]
+    lines.append("")
     return "\n".join(lines)
 
 
