@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from monai.utils import MONAIEnvVars
 
 from monai_semise.commands import datalist, pack, prepare, rank
-from monai_semise.utils import SemiseError, printable
+from monai_semise.utils import find_semise_error, printable
 
 COMMANDS = (datalist, prepare, rank, pack)
 
@@ -40,10 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)
-    except (SemiseError, OSError) as error:  # OSError: a full disk, a folder that may not be read
-        if MONAIEnvVars.debug():
+    except Exception as error:
+        # MONAI wraps ours; OSError: a full disk, a folder that may not be read
+        known = find_semise_error(error) or (error if isinstance(error, OSError) else None)
+        if known is None or MONAIEnvVars.debug():
             raise
-        print(f"Error: {printable(error)}", file=sys.stderr)
+        print(f"Error: {printable(known)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -185,5 +185,7 @@ def _measures(score: Tensor, severity: Tensor) -> dict[str, Any]:
         compared = severity >= lowest
         if len(torch.unique(severity[compared])) > 1:
             measures[name] = float(ordinal_c_index(score[compared], severity[compared]))
-            measures["kendall_tau"] = float(kendall_tau(score[severity >= 0], severity[severity >= 0]))
+    graded = severity >= 0
+    if len(torch.unique(severity[graded])) > 1:
+        measures["kendall_tau"] = float(kendall_tau(score[graded], severity[graded]))
     return measures

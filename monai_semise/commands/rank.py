@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from monai.bundle import ConfigWorkflow
 
-from monai_semise.utils import InputError, find_semise_error
+from monai_semise.utils import InputError
 
 __all__ = ["add_parser", "run"]
 
@@ -44,21 +44,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the worklist and print its head."""
     if not arguments.config_file.is_file():
         raise InputError(f"--config_file: {arguments.config_file} does not exist; name the inference bundle")
-    try:
-        workflow = ConfigWorkflow(
-            str(arguments.config_file),
-            workflow_type="infer",
-            input=arguments.input,
-            output_dir=str(arguments.out),
-            run_dir=str(arguments.run_dir),
-            num_workers=arguments.num_workers,
-        )
-        workflow.initialize()
-        workflow.run()
-    except Exception as error:
-        known = find_semise_error(error)  # MONAI wraps it
-        if known is None:
-            raise
-        raise known from error
+    workflow = ConfigWorkflow(
+        str(arguments.config_file),
+        workflow_type="infer",
+        input=arguments.input,
+        output_dir=str(arguments.out),
+        run_dir=str(arguments.run_dir),
+        num_workers=arguments.num_workers,
+    )
+    workflow.initialize()
+    workflow.run()
     worklist = pd.read_csv(arguments.out / "worklist.csv", dtype=str, keep_default_na=False)
     print(worklist.loc[:, list(SHOWN)].head(arguments.top).to_string(index=False))

@@ -74,31 +74,33 @@ class SeverityWriterHandler:
     def _write(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
         output: Any = engine.state.output
-        output = {name: value.cpu().numpy() for name, value in output[CommonKeys.PRED].items()}
+        columns = self._columns({name: value.cpu().numpy() for name, value in output[CommonKeys.PRED].items()})
         for row, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"])):
             item = self.items[index]
             if error:
                 self.unreadable.writerow((printable(item["image"]), printable(error)))
             else:
-                self.severity.writerow(self._row(item, {name: value[row] for name, value in output.items()}))
+                cells = {
+                    "image": printable(item["image"]),
+                    "patient": item.get("group", ""),
+                    "severity": "" if item["severity"] == UNGRADED else item["severity"],
+                    **{name: values[row] for name, values in columns.items()},
+                }
+                self.severity.writerow([cells.get(column, "") for column in self.columns])
 
-    def _row(self, item: Mapping[str, Any], output: Mapping[str, np.ndarray]) -> list[Any]:
-        cells: dict[str, Any] = {
-            "image": printable(item["image"]),
-            "patient": item.get("group", ""),
-            "severity": "" if item["severity"] == UNGRADED else item["severity"],
-            "score": f"{output['score']:.6f}",
-        }
+    def _columns(self, output: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Cells of the images of a batch, by column."""
+        columns: dict[str, Any] = {"score": _texts(output["score"], 6)}
         if self.calibrator is not None:
-            calibrated = self.calibrator.calibrate(output["score"][None])
-            cells["grade"] = calibrated.grade[0]
-            cells["grades"] = " ".join(map(str, calibrated.grade_sets()[0]))
-            cells.update({name: f"{getattr(calibrated, name)[0]:.3f}" for name in ("position", "low", "high")})
+            calibrated = self.calibrator.calibrate(output["score"])
+            columns["grade"] = calibrated.grade
+            columns["grades"] = [" ".join(map(str, inside)) for inside in calibrated.grade_sets()]
+            columns.update({name: _texts(getattr(calibrated, name), 3) for name in ("position", "low", "high")})
         if "grade" in output:
-            cells["grade"] = output["grade"]
-        for grade, probability in enumerate(output.get("probabilities", ())):
-            cells[f"probability_{grade}"] = f"{probability:.6f}"
-        return [cells.get(column, "") for column in self.columns]
+            columns["grade"] = output["grade"]
+        for grade, probability in enumerate(output["probabilities"].T if "probabilities" in output else ()):
+            columns[f"probability_{grade}"] = _texts(probability, 6)
+        return columns
 
     def _close(self, engine: Engine) -> None:
         self.files.close()
@@ -106,3 +108,7 @@ class SeverityWriterHandler:
     def _drop(self, engine: Engine, error: Exception) -> None:
         self.files.__exit__(*sys.exc_info())
         raise error
+
+
+def _texts(values: np.ndarray, digits: int) -> list[str]:
+    return [f"{value:.{digits}f}" for value in values]
