@@ -264,7 +264,7 @@ def report(
     if least < most:
         grown = [memory[count]["peak"] - memory[count]["before"] for count in (least, most)]
         share = (grown[1] - grown[0]) / (most - least) * 1e6
-        lines += ["", f"It grows by {share:.0f} bytes an image, which is paths and row numbers, no pixels."]
+        lines += ["", f"It grows by {share:.0f} bytes an image: digests of file names and row numbers, no pixels."]
     lines.append("")
     return "\n".join(lines)
 

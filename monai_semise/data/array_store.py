@@ -32,8 +32,10 @@ class Entry(NamedTuple):
     """What the index tells of a finished row."""
 
     row: int
+    files: tuple[str, ...]
+    """Source files, as :meth:`ArrayStore.relative` names them."""
     stamps: tuple[str, ...]
-    """State of the row's source files when they were read."""
+    """Their state when they were read."""
 
 
 class ArrayStore:
@@ -73,13 +75,14 @@ class ArrayStore:
         """How the index names source files, so that they and the folder can be moved together."""
         return tuple(_relative(path, self.folder) for path in paths)
 
-    def index(self) -> dict[tuple[str, ...], Entry]:
-        """Finished rows by their source files, as :meth:`relative` names them.
+    def entries(self) -> Iterator[Entry]:
+        """Finished rows in the order in which they were added; of several with the same files the last one counts.
 
         Raises:
             InputError: when the index is damaged.
         """
-        return self._read_index()[0]
+        for entry, _ in self._read_index():
+            yield entry
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Memory maps of the arrays, read-only, by key.
@@ -133,8 +136,9 @@ class ArrayStore:
         try:
             if not (self.folder / SETTINGS).exists():
                 write_json(self.folder / SETTINGS, self.settings)
-            entries, size = self._read_index()
-            rows = max((entry.row for entry in entries.values()), default=-1) + 1
+            rows = size = 0
+            for entry, end in self._read_index():
+                rows, size = max(rows, entry.row + 1), end
             writer = RowWriter(self, examples, rows, size)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
@@ -143,24 +147,23 @@ class ArrayStore:
         finally:
             writer.close()
 
-    def _read_index(self) -> tuple[dict[tuple[str, ...], Entry], int]:
-        """Finished rows, and the bytes of the index that hold them."""
+    def _read_index(self) -> Iterator[tuple[Entry, int]]:
+        """Finished rows, each with the bytes of the index up to its end."""
         path = self.folder / INDEX
-        entries: dict[tuple[str, ...], Entry] = {}
-        size = 0
         if not path.exists():
-            return entries, size
+            return
+        end = 0
         with open(path, "rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.endswith(b"\n"):  # cut short by a kill or a full disk
                     break
                 try:
                     content = json.loads(line)
-                    entries[tuple(content["files"])] = Entry(content["row"], tuple(content["stamps"]))
+                    entry = Entry(content["row"], tuple(content["files"]), tuple(content["stamps"]))
                 except (ValueError, TypeError, KeyError) as error:
                     raise InputError(f"{path}: line {number} is damaged; delete {self.folder}") from error
-                size += len(line)
-        return entries, size
+                end += len(line)
+                yield entry, end
 
     def _check_settings(self) -> None:
         path = self.folder / SETTINGS

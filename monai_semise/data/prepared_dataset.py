@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from monai.transforms import Compose, Randomizable, RandomizableTrait
 from monai.utils import ensure_tuple
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from monai_semise.data.array_store import ArrayStore
 from monai_semise.data.describe_transform import describe_transform
 from monai_semise.data.preparation import Preparation, Prepared
 from monai_semise.data.quantize import DTYPES
+from monai_semise.data.row_table import RowTable, digest
 from monai_semise.data.source_files import file_stamps, source_files
 from monai_semise.utils import InputError, find_semise_error
 
@@ -108,10 +109,10 @@ class PreparedDataset(Dataset):
             return
         missing = self._find_rows()
         first, self._preparation = self._try_first()
-        if missing:
+        if len(missing):
             with self._store.lock():
                 missing = self._find_rows()  # another process may have filled it in the meantime
-                if missing:
+                if len(missing):
                     self._fill(missing, _processors() if num_workers is None else num_workers, progress)
             self._find_rows(only_unchanged=False)
         self._spot_check(first)
@@ -143,7 +144,7 @@ class PreparedDataset(Dataset):
             self._arrays = arrays
         return self._arrays
 
-    def _find_rows(self, only_unchanged: bool = True) -> list[int]:
+    def _find_rows(self, only_unchanged: bool = True) -> np.ndarray:
         """Look up the row of each item.
 
         Args:
@@ -152,17 +153,16 @@ class PreparedDataset(Dataset):
         Returns:
             positions of the items without a row, of several with the same files the first.
         """
-        index = self._store.index()
-        missing: dict[tuple[str, ...], int] = {}
+        names = np.zeros(len(self.data), dtype=np.uint64)
+        states = np.zeros_like(names)
         for n, item in enumerate(self.data):
             files = source_files(item, self.keys)
-            name = self._store.relative(files)
-            entry = index.get(name)
-            if entry is None or (only_unchanged and entry.stamps != file_stamps(files)):
-                missing.setdefault(name, n)
-            else:
-                self._rows[n] = entry.row
-        return list(missing.values())
+            names[n] = digest(self._store.relative(files))
+            if only_unchanged:
+                states[n] = digest(file_stamps(files))
+        self._rows = RowTable(self._store.entries()).find(names, states if only_unchanged else None)
+        missing = np.flatnonzero(self._rows < 0)
+        return missing[np.sort(np.unique(names[missing], return_index=True)[1])]
 
     def _try_first(self) -> tuple[int, Preparation]:
         """Prepare the first image that can be, in this process, where an error of the transform keeps its traceback."""
@@ -177,10 +177,11 @@ class PreparedDataset(Dataset):
                 failures.append(str(known))
         raise InputError(f"none of the first {len(failures)} images could be prepared; {failures[0]}")
 
-    def _fill(self, missing: Sequence[int], num_workers: int, progress: bool) -> None:
+    def _fill(self, missing: np.ndarray, num_workers: int, progress: bool) -> None:
         loader = DataLoader(
-            _Work(self.data, missing, self._preparation),
+            _Work(self._preparation),
             batch_size=None,
+            sampler=_Items(self.data, missing),  # a loader process that held all items would copy their memory
             collate_fn=_unchanged,
             num_workers=min(num_workers, len(missing)),
             generator=torch.Generator(),  # training must draw the same whether images are prepared now or were before
@@ -216,21 +217,29 @@ class PreparedDataset(Dataset):
                 )
 
 
-class _Work(Dataset):
-    """What loader processes do: the arrays of an item, or in one line what went wrong."""
+class _Items(Sampler):
+    """Gives the items themselves where others give their numbers."""
 
-    def __init__(self, data: Sequence[Mapping[str, Any]], positions: Sequence[int], preparation: Preparation) -> None:
+    def __init__(self, data: Sequence[Mapping[str, Any]], positions: np.ndarray) -> None:
         self.data = data
         self.positions = positions
-        self.preparation = preparation
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> Prepared | str:
-        item = self.data[self.positions[index]]
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return (self.data[position] for position in self.positions)
+
+
+class _Work(Dataset):
+    """What loader processes do: the arrays of an item, or in one line what went wrong. The item is its own index."""
+
+    def __init__(self, preparation: Preparation) -> None:
+        self.preparation = preparation
+
+    def __getitem__(self, index: Mapping[str, Any]) -> Prepared | str:
         try:
-            return self.preparation.prepare(item)
+            return self.preparation.prepare(index)
         except Exception as error:  # one image must not keep the others from being prepared
             known = find_semise_error(error)
             if known is not None:
@@ -238,7 +247,7 @@ class _Work(Dataset):
             cause: BaseException = error
             while cause.__cause__ is not None:  # MONAI tells the transform, the innermost error tells why
                 cause = cause.__cause__
-            file = source_files(item, self.preparation.keys)[0]
+            file = source_files(index, self.preparation.keys)[0]
             return f"{file}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
 
 

@@ -46,10 +46,15 @@ def add(folder, numbers, stamp="1"):
     return store
 
 
+def index_of(store):
+    """The entry that counts of each tuple of files."""
+    return {entry.files: entry for entry in store.entries()}
+
+
 def add_missing(folder, numbers):
     """What a resumed run does."""
     store = store_in(folder)
-    present = store.index()
+    present = index_of(store)
     add(folder, [n for n in numbers if store.relative(source(folder, n)) not in present])
     return store
 
@@ -63,7 +68,7 @@ def content(folder):
 def assert_whole(folder, numbers):
     """The folder holds exactly these rows, by the index and by numpy."""
     store = store_in(folder)
-    index, arrays = store.index(), store.arrays()
+    index, arrays = index_of(store), store.arrays()
     assert set(index) == {store.relative(source(folder, n)) for n in numbers}
     for n in numbers:
         for key, array in arrays.items():
@@ -109,7 +114,7 @@ def test_maps_stay_valid_while_rows_are_added(folder):
 def test_the_last_line_of_a_file_counts(folder):
     add(folder, range(3), stamp="old")
     store = add(folder, [1], stamp="new")
-    entries = store.index()
+    entries = index_of(store)
     assert [entries[store.relative(source(folder, n))].row for n in range(3)] == [0, 3, 2]
     assert entries[store.relative(source(folder, 1))].stamps == ("new", "new")
     add(folder, [3])
@@ -129,13 +134,13 @@ def test_any_file_name(folder, name):
     files = [str(folder / name), ""]
     with store.lock(), store.writer(row(0)) as writer:
         writer.add(files, ["1", ""], row(0))
-    assert store.index() == {(f"./{name}", ""): (0, ("1", ""))}
-    assert list(store.index()) == [store.relative(files)]
+    assert list(store.entries()) == [(0, (f"./{name}", ""), ("1", ""))]
+    assert list(index_of(store)) == [store.relative(files)]
 
 
 def test_an_empty_store(folder):
     store = store_in(folder)
-    assert store.index() == {}
+    assert list(store.entries()) == []
     assert not folder.exists()
     with pytest.raises(InputError, match=r"image\.npy: cannot be read"):
         store.arrays()
@@ -191,8 +196,8 @@ def test_killed_at_every_write_it_can_be_used_and_resumed(folder, tmp_path, each
         if not run_and_die(killed, numbers, operation, each_row):
             break
         store = store_in(killed)
-        if store.index():
-            finished = [n for n in numbers if store.relative(source(killed, n)) in store.index()]
+        if index_of(store):
+            finished = [n for n in numbers if store.relative(source(killed, n)) in index_of(store)]
             assert_whole(killed, finished)
         add_missing(killed, numbers)
         assert content(killed) == expected, operation
@@ -214,7 +219,7 @@ def test_last_line_cut_short(folder, cut):
     expected = content(folder)
     index = folder / "index.jsonl"
     index.write_bytes(index.read_bytes()[:-cut])
-    assert len(store_in(folder).index()) == 3
+    assert len(index_of(store_in(folder))) == 3
     assert_whole(folder, range(3))
     add_missing(folder, range(4))
     assert content(folder) == expected
@@ -237,7 +242,7 @@ def big(n):
 
 def add_big(folder, count):
     store = ArrayStore(folder, ["image"], SETTINGS)
-    done = len(store.index())
+    done = len(index_of(store))
     with store.lock(), store.writer(big(0)) as writer:
         for n in range(done, count):
             writer.add([str(folder.parent / f"{n}.png")], ["1"], big(n))
@@ -245,7 +250,7 @@ def add_big(folder, count):
 
 def check_big(folder, count):
     store = ArrayStore(folder, ["image"], SETTINGS)
-    assert sorted(entry.row for entry in store.index().values()) == list(range(count))
+    assert sorted(entry.row for entry in index_of(store).values()) == list(range(count))
     assert [int(array.min()) for array in store.arrays()["image"]] == [n + 1 for n in range(count)]
 
 
@@ -384,7 +389,7 @@ def test_damaged_index(folder, line):
     with open(folder / "index.jsonl", "a") as stream:
         stream.write(f"{line}\n")
     with pytest.raises(InputError, match=r"index\.jsonl: line 3 is damaged; delete"):
-        store_in(folder).index()
+        index_of(store_in(folder))
 
 
 @pytest.mark.parametrize("damage", ["empty", "other", "short", "fewer rows", "missing"])
@@ -407,7 +412,7 @@ def test_damaged_array(folder, damage, tmp_path):
             store.arrays()
     with pytest.raises(InputError, match=r"image\.npy: is (damaged \(.+\)|missing); delete"):
         add(folder, [2])
-    assert len(store.index()) == 2
+    assert len(index_of(store)) == 2
 
 
 def test_damaged_settings(folder):
