@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "monai_semise" / "__init__.py").read_text()).group(1)  # type: ignore[union-attr]
 DECODERS = ["pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pylibjpeg-rle>=2.0", "python-gdcm>=3.0.10"]
 """Of JPEG, JPEG-LS, JPEG 2000 and RLE in DICOM files."""
+DICOM_WRITER = "highdicom>=0.28"
 EXPORTERS = ["onnx", "onnxruntime", "onnxscript"]
 
 setup(
@@ -44,11 +45,12 @@ setup(
         "tensorboard",
     ],
     extras_require={
-        "dicom": DECODERS,
+        "dicom": [*DECODERS, DICOM_WRITER],
         "onnx": EXPORTERS,
         "ordinal": ["coral-pytorch>=1.4"],
         "test": [
             *DECODERS,
+            DICOM_WRITER,
             *EXPORTERS,
             "coral-pytorch>=1.4",
             "hypothesis",

@@ -98,7 +98,8 @@ def load_datalist(
     for section in required:
         if not datalist[section]:
             raise InputError(f"datalist {path}: the {section} section is empty; give it graded images")
-    check_datalist(datalist, name=f"datalist {path}", graded=graded)
+    if datalist["training"]:
+        check_datalist(datalist, name=f"datalist {path}", graded=graded)
     return datalist
 
 

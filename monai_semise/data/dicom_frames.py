@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from monai_semise.utils import InputError
 
-__all__ = ["Frame", "read_frames", "read_header"]
+__all__ = ["Frame", "frame_header", "read_frames", "read_header"]
 
 PIXEL_TAGS = (
     "SamplesPerPixel",
@@ -147,7 +147,7 @@ def read_frames(dataset: FileDataset, name: str) -> list[Frame]:
         raise InputError(f"{name}: is a tiled whole-slide image; export the region of interest, or remove the item")
     frames = []
     for n, pixels in enumerate(stored):
-        header = _frame_header(dataset, n)
+        header = frame_header(dataset, n)
         padded = None
         if color_bits is None:
             padded, pixels = _padded(pixels, header), _modality_values(pixels, header)
@@ -180,7 +180,7 @@ def _decode(dataset: FileDataset, name: str) -> np.ndarray:
         ) from error
 
 
-def _frame_header(dataset: FileDataset, frame: int) -> Dataset:
+def frame_header(dataset: FileDataset, frame: int) -> Dataset:
     """The attributes of one frame; what a functional group says goes before what the whole file says."""
     items: list[Dataset] = [dataset]
     for keyword, n in zip(GROUPS, (0, frame)):

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +30,8 @@ __all__ = ["PreparedDataset"]
 TRIED_FIRST = 20
 """When so many images fail in a row at the start, the settings are wrong rather than the images."""
 SHOWN_FAILURES = 3
+ITEMS_A_PART = 256
+"""How many are decompressed at a time."""
 SPOT_TOLERANCE = 0.01
 """By how much a kept image may differ from what the transform gives now, relative to its largest value: decoders and
 interpolation differ a little between machines and versions, other preprocessing differs more."""
@@ -181,9 +186,10 @@ class PreparedDataset(Dataset):
         loader = DataLoader(
             _Work(self._preparation),
             batch_size=None,
-            sampler=_Items(self.data, missing),  # a loader process that held all items would copy their memory
+            sampler=_Items(self.data, missing),
             collate_fn=_unchanged,
             num_workers=min(num_workers, len(missing)),
+            worker_init_fn=_leave_shared_memory,
             generator=torch.Generator(),  # training must draw the same whether images are prepared now or were before
         )
         failures: list[str] = []
@@ -218,17 +224,23 @@ class PreparedDataset(Dataset):
 
 
 class _Items(Sampler):
-    """Gives the items themselves where others give their numbers."""
+    """Gives items in the place of their numbers, from a compressed copy.
+
+    Were they taken from the list, each page of memory that holds some would be copied, because taking one writes its
+    reference count while the loader processes, forked before, still hold the page as it was.
+    """
 
     def __init__(self, data: Sequence[Mapping[str, Any]], positions: np.ndarray) -> None:
-        self.data = data
-        self.positions = positions
-
-    def __len__(self) -> int:
-        return len(self.positions)
+        parts = range(0, len(positions), ITEMS_A_PART)
+        self._parts = [_compressed([data[n] for n in positions[start : start + ITEMS_A_PART]]) for start in parts]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return (self.data[position] for position in self.positions)
+        for part in self._parts:
+            yield from pickle.loads(zlib.decompress(part))
+
+
+def _compressed(items: list[Mapping[str, Any]]) -> bytes:
+    return zlib.compress(pickle.dumps(items), level=1)
 
 
 class _Work(Dataset):
@@ -249,6 +261,10 @@ class _Work(Dataset):
                 cause = cause.__cause__
             file = source_files(index, self.preparation.keys)[0]
             return f"{file}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+
+
+def _leave_shared_memory(_: int) -> None:
+    gc.freeze()  # the collector writes into every object that it visits, and so copies what processes share
 
 
 def _unchanged(made: Any) -> Any:

@@ -16,9 +16,48 @@ from monai_semise.engines.windows import random_windows
 from monai_semise.transforms import RandBatchAugment
 from monai_semise.utils import plain_tensor
 
-__all__ = ["PrepareMaskBatch", "masks_from_logits"]
+__all__ = ["PrepareMaskBatch", "masks_from_logits", "probabilities_from_logits", "resize_linearly"]
 
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def resize_linearly(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits, or images, in another size by linear interpolation, in float32; those that have it stay as they are.
+
+    Args:
+        values: shape (N, K, *spatial), 2D or 3D.
+        size: spatial size to have.
+
+    Returns:
+        shape (N, K, *size).
+
+    Example:
+        >>> import torch
+        >>> resize_linearly(torch.tensor([[[[4.0, 0.0]]]]), size=(1, 4))
+        tensor([[[[4., 3., 1., 0.]]]])
+    """
+    values = plain_tensor(values).float()
+    if tuple(values.shape[2:]) == tuple(size):
+        return values
+    return F.interpolate(values, tuple(size), mode=INTERPOLATION[values.ndim - 2], align_corners=False)
+
+
+def probabilities_from_logits(logits: Tensor, exclusive: bool = False) -> Tensor:
+    """Probability of each structure in each pixel.
+
+    Args:
+        logits: as :func:`masks_from_logits` takes them.
+        exclusive: whether a pixel belongs to one structure at most.
+
+    Returns:
+        shape (N, S, *spatial).
+
+    Example:
+        >>> import torch
+        >>> probabilities_from_logits(torch.zeros(1, 3, 1, 1), exclusive=True).flatten()
+        tensor([0.3333, 0.3333])
+    """
+    return logits.softmax(dim=1)[:, 1:] if exclusive else logits.sigmoid()
 
 
 def masks_from_logits(logits: Tensor, size: Sequence[int], exclusive: bool = False) -> Tensor:
@@ -40,9 +79,7 @@ def masks_from_logits(logits: Tensor, size: Sequence[int], exclusive: bool = Fal
         >>> masks_from_logits(torch.tensor([[[[3.0, -0.5]]]]), size=(1, 4))
         tensor([[[[1., 1., 1., 0.]]]])
     """
-    logits = plain_tensor(logits).float()
-    if tuple(logits.shape[2:]) != tuple(size):
-        logits = F.interpolate(logits, tuple(size), mode=INTERPOLATION[logits.ndim - 2], align_corners=False)
+    logits = resize_linearly(logits, size)
     if not exclusive:
         return (logits > 0).float()
     return one_hot(logits.argmax(dim=1, keepdim=True), num_classes=logits.shape[1])[:, 1:]

@@ -25,6 +25,7 @@ from monai_semise.transforms.load_checked_image import (
     LoadCheckedImageDict,
 )
 from monai_semise.transforms.load_mask import LoadMask, LoadMaskD, LoadMaskd, LoadMaskDict
+from monai_semise.transforms.local_contrast import LocalContrast, LocalContrastD, LocalContrastd, LocalContrastDict
 from monai_semise.transforms.mirror_right_breast import (
     MirrorRightBreast,
     MirrorRightBreastD,
@@ -49,6 +50,10 @@ __all__ = [
     "LoadMaskD",
     "LoadMaskDict",
     "LoadMaskd",
+    "LocalContrast",
+    "LocalContrastD",
+    "LocalContrastDict",
+    "LocalContrastd",
     "MirrorRightBreast",
     "MirrorRightBreastD",
     "MirrorRightBreastDict",

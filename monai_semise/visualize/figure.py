@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,10 +11,17 @@ from matplotlib.figure import Figure
 
 from monai_semise.utils import write_whole
 
-__all__ = ["save_figure"]
+__all__ = ["figure_png", "save_figure"]
 
 
 def save_figure(figure: Figure, path: str | os.PathLike, dpi: int = 110) -> None:
     """Save a figure as PNG, whole or not at all, without a display."""
     with write_whole(path, "wb") as stream:
         FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=dpi)
+
+
+def figure_png(figure: Figure, dpi: int = 100) -> bytes:
+    """A figure as the content of a PNG file."""
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=dpi)
+    return stream.getvalue()

@@ -9,18 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from monai.visualize import GradCAMpp
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor, nn
 
 from monai_semise.utils import InputError
+from monai_semise.visualize.overlays import COLOURS
 
-__all__ = ["overlay_png", "severity_heat_maps"]
+__all__ = ["OUTLINES", "overlay_png", "severity_heat_maps"]
 
 FEWEST_POINTS = 4
 """Of a map along each side, so that it points somewhere."""
 FIRST_STRIDE = 4
 """Of the first stage of a ResNet; it doubles with each stage."""
+
+OUTLINES = tuple(to_hex(color) for color in COLOURS)
+"""Colors of outlines, over and over."""
+RIM = 2
+"""Pixels of an outline's width."""
 
 
 class _Score(nn.Module):
@@ -65,24 +73,30 @@ def severity_heat_maps(network: nn.Module, image: Tensor) -> Tensor:
     return heat / peak.reshape(-1, *[1] * (heat.ndim - 1))
 
 
-def overlay_png(image: Tensor, heat: Tensor | None = None, opacity: float = 0.5, size: int = 256) -> bytes:
-    """A picture of an image, with its heat map over it; of a volume, the slice along z with the most heat.
+def overlay_png(
+    image: Tensor, heat: Tensor | None = None, opacity: float = 0.5, size: int = 256, masks: Tensor | None = None
+) -> bytes:
+    """A picture of an image, with its heat map and the outlines of its masks over it; of a volume, the slice along z
+    with the most heat.
 
     Args:
         image: shape (C, x, y[, z]), values in [0, 1]; shown in gray, or in color where it has three channels.
         heat: shape (x, y[, z]), values in [0, 1]; None shows the image alone, of a volume the middle slice.
         opacity: of the hottest places.
         size: pixels of the longer side.
+        masks: 0 and 1, shape (S, x, y[, z]); each outlined in a color of its own, see :data:`OUTLINES`.
 
     Returns:
         a PNG file.
     """
     picture = image.detach().float().cpu()
     warmth = None if heat is None else heat.detach().float().cpu()
+    outlined = picture.new_zeros((0, *picture.shape[1:])) if masks is None else masks.detach().cpu()
     if picture.ndim == 4:
         middle = picture.shape[-1] // 2
         z = middle if warmth is None or not warmth.any() else int(warmth.sum(dim=(0, 1)).argmax())
         picture, warmth = picture[..., z], None if warmth is None else warmth[..., z]
+        outlined = outlined[..., z]
     picture = picture if len(picture) == 3 else picture[:1].expand(3, -1, -1)
     pixels = picture.permute(2, 1, 0).clamp(0, 1).numpy()  # x runs along a row
     if warmth is not None:
@@ -93,6 +107,14 @@ def overlay_png(image: Tensor, heat: Tensor | None = None, opacity: float = 0.5,
     scale = size / max(drawn.size)
     width, height = (max(1, round(side * scale)) for side in drawn.size)
     drawn = drawn.resize((width, height), Image.Resampling.BILINEAR)
+    for n, mask in enumerate(outlined):
+        inside = Image.fromarray(mask.T.bool().numpy()).resize((width, height), Image.Resampling.NEAREST)
+        drawn.paste(OUTLINES[n % len(OUTLINES)], mask=Image.fromarray(_edge(np.asarray(inside))))
     stream = io.BytesIO()
     drawn.save(stream, format="PNG")
     return stream.getvalue()
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask along its rim, or along the border of the picture."""
+    return mask & ~ndimage.binary_erosion(mask, iterations=RIM)

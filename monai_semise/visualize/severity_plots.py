@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_semise.visualize.confusion import draw_confusion
+from monai_semise.visualize.figure import figure_png
 
 __all__ = ["distribution_png", "reliability_png"]
 
@@ -30,7 +29,7 @@ def distribution_png(severity: np.ndarray, name: str) -> bytes:
     axes.hist(severity, bins=min(40, max(5, len(severity) // 4)), color="C0")
     axes.set_xlabel("severity: place on the grade scale" if name == "position" else "severity score")
     axes.set_ylabel("images")
-    return _png(figure)
+    return figure_png(figure)
 
 
 def reliability_png(position: np.ndarray, grade: np.ndarray, truth: np.ndarray, grade_names: Sequence[str]) -> bytes:
@@ -58,10 +57,4 @@ def reliability_png(position: np.ndarray, grade: np.ndarray, truth: np.ndarray, 
     right.set_xlim(-0.2, n - 0.8)
     right.set_ylim(-0.2, n - 0.8)
     right.set_aspect("equal")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)
-    return stream.getvalue()
+    return figure_png(figure)

@@ -257,7 +257,7 @@ def test_configs_name_no_absolute_path():
 def test_every_setting_is_documented(name):
     config = json.loads((ROOT / "bundles" / f"{name}.json").read_text())
     page = (ROOT / "docs" / "settings.md").read_text()
-    internal = {"imports", "bundle_root", "data", "training_items", "healthy", "settings", "pairs"}
+    internal = {"imports", "bundle_root", "data", "training_items", "healthy", "settings", "pairs", "memory_format"}
     settings = [key for key, value in config.items() if key not in internal and "::" not in key]
     settings = [key for key in settings if not isinstance(config[key], (dict, list)) or key in ("phantoms", "views")]
     assert [key for key in settings if f"`{key}`" not in page and key != "network"] == []

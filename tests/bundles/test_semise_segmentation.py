@@ -358,7 +358,7 @@ def test_bundle_properties_are_complete(tmp_path, data):
 
 def test_every_setting_is_documented():
     page = (ROOT / "docs" / "settings.md").read_text().split("# Settings of `semise_segmentation`")[1].split("\n# ")[0]
-    internal = {"imports", "bundle_root", "data", "annotated", "settings", "network", "load", "_desc_"}
+    internal = {"imports", "bundle_root", "data", "annotated", "settings", "network", "load", "_desc_", "memory_format"}
     for file in (CONFIG, WINDOWS):
         config = json.loads(file.read_text())
         settings = [key for key, value in config.items() if not isinstance(value, dict) and "::" not in key]

@@ -11,6 +11,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import pydicom
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
@@ -23,6 +24,7 @@ from monai_semise.transforms import LoadCheckedImage
 from monai_semise.utils import find_semise_error, load_checkpoint
 from tests.bundles import harness
 from tests.bundles.harness import ROOT
+from tests.dicom.sources import complaints, unplaced
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,78 @@ def test_classification(trained, images, tmp_path):
         assert twin["grade"] == row["grade"]
         for column in ("score", *(f"probability_{grade}" for grade in range(5))):
             assert float(twin[column]) == pytest.approx(float(row[column]), abs=1e-4)
+
+
+def report_numbers(path):
+    """{code: value} of the measurements of a structured report, and the meaning of its qualitative evaluation."""
+    numbers, grade = {}, None
+    for item in pydicom.dcmread(path).iterall():
+        if item.keyword == "ContentSequence":
+            for node in item.value:
+                if node.ValueType == "NUM":
+                    number = node.MeasuredValueSequence[0].NumericValue
+                    numbers[node.ConceptNameCodeSequence[0].CodeValue] = float(number)
+                elif node.ValueType == "CODE" and node.ConceptNameCodeSequence[0].CodeValue == "GRADE":
+                    grade = node.ConceptCodeSequence[0].CodeMeaning
+    return numbers, grade
+
+
+@pytest.fixture
+def dicom_images(images):
+    """The images, two DICOM ones among them, and a DICOM one that no report can refer to."""
+    pixels = [torch.randint(0, 4000, (32, 32), generator=torch.Generator().manual_seed(n)).short() for n in range(3)]
+    unplaced(images / "p0" / "x.dcm", pixels=pixels[0].numpy())
+    unplaced(images / "p1" / "x.dcm", pixels=pixels[1].numpy())
+    unplaced(images / "y.dcm", pixels=pixels[2].numpy(), StudyInstanceUID="")
+    return images
+
+
+def test_structured_reports_say_what_the_table_says(trained, dicom_images, tmp_path, caplog):
+    pytest.importorskip("highdicom")
+    out = tmp_path / "out"
+    (out / "sr").mkdir(parents=True)
+    (out / "sr" / "stale.dcm").write_bytes(b"of an earlier run")
+    settings = {"run_dir": trained[0], "input": dicom_images, "output_dir": out, "dicom_sr": True, "batch_size": 3}
+    with caplog.at_level("INFO", logger="monai_semise"):
+        infer("semise_severity_inference", **settings)
+    rows = {row["image"]: row for row in rows_of(out / "severity.csv")}
+    order = sorted([*dicom_images.rglob("*.png"), *dicom_images.rglob("*.dcm")])
+    written = {path.name: path for path in (out / "sr").glob("*.dcm")}
+    expected = {f"{order.index(image):06d}_x.dcm": image for image in dicom_images.glob("p*/x.dcm")}
+    assert set(written) == set(expected)
+    calibrator = SeverityCalibrator.from_dict(json.loads((trained[0] / "calibration.json").read_text()))
+    grade_names = json.loads((trained[0] / "settings.json").read_text())["grade_names"]
+    for name, image in expected.items():
+        numbers, grade = report_numbers(written[name])
+        row = rows[str(image)]
+        assert numbers.pop("COVERAGE") == calibrator.coverage
+        columns = {"SCORE": "score", "POSITION": "position", "LOW": "low", "HIGH": "high", "GRADE": "grade"}
+        assert numbers == pytest.approx({code: float(row[column]) for code, column in columns.items()}, abs=5e-4)
+        assert grade == grade_names[int(row["grade"])]
+        evidence = pydicom.dcmread(written[name]).CurrentRequestedProcedureEvidenceSequence[0]
+        uid = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        assert uid == pydicom.dcmread(image).SOPInstanceUID
+        assert complaints(written[name])["Error"] == []
+    without = {row["image"]: row["reason"] for row in rows_of(out / "sr" / "without_report.csv")}
+    assert set(without) == {str(image) for image in order} - {str(image) for image in expected.values()}
+    assert "lacks StudyInstanceUID" in without.pop(str(dicom_images / "y.dcm"))
+    assert "cannot be read as an image" in without.pop(str(dicom_images / "junk<script>.png"))
+    assert set(without.values()) == {"is not DICOM"}
+    assert "2 structured report(s) are in" in caplog.text
+    assert "7 image(s) have none" in caplog.text
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        found = any(value in content for value in ("Jané".encode(), b"P-4711", b"19470811"))
+        assert found == (path.suffix == ".dcm")
+
+
+def test_structured_reports_of_images_that_are_not_dicom(trained, images, tmp_path):
+    pytest.importorskip("highdicom")
+    out = tmp_path / "out"
+    with pytest.raises(Exception, match=r".*") as caught:
+        infer("semise_severity_inference", run_dir=trained[0], input=images, output_dir=out, dicom_sr=True)
+    assert "dicom_sr: none of the 6 image(s) is DICOM" in str(find_semise_error(caught.value))
+    assert not (out / "severity.csv").exists()
 
 
 def test_without_a_calibration_there_are_scores_alone(trained, images, tmp_path, caplog):

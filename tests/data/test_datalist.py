@@ -342,6 +342,14 @@ def test_error(folder, content, message):
         load(folder, content)
 
 
+def test_a_datalist_of_test_images_alone_is_fine_for_inference(folder):
+    content = {"test": [item("a", severity=2), item("b")]}
+    loaded = load(folder, content, required=(), graded=False)
+    assert [entry["severity"] for entry in loaded["test"]] == [2, -1]
+    with pytest.raises(InputError, match="the training section is empty"):
+        load(folder, content)
+
+
 def test_same_image_by_another_path(folder):
     (folder / "link.png").symlink_to(folder / "b.png")
     (folder / "sub").mkdir()

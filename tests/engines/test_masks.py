@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_semise.engines import PrepareMaskBatch, masks_from_logits
+from monai_semise.engines import PrepareMaskBatch, masks_from_logits, probabilities_from_logits, resize_linearly
 from monai_semise.transforms import RandBatchAugment
 
 
@@ -35,6 +35,34 @@ def test_one_structure_a_pixel():
         assert torch.equal(masks[:, k - 1].bool(), label == k)
     assert (label == 0).any()
     assert masks.sum(dim=1).max() == 1
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_masks_are_where_probabilities_say(exclusive):
+    logits = random_logits(2, 4, 6, 5)
+    probability = probabilities_from_logits(logits, exclusive)
+    masks = masks_from_logits(logits, (6, 5), exclusive).bool()
+    assert probability.shape == masks.shape
+    if exclusive:
+        background = 1 - probability.sum(dim=1, keepdim=True)
+        highest = torch.cat([background, probability], dim=1).argmax(dim=1, keepdim=True)
+        assert torch.equal(masks, highest == torch.arange(1, 4).view(1, 3, 1, 1))
+        assert torch.allclose(background, logits.softmax(dim=1)[:, :1])
+    else:
+        assert torch.equal(masks, probability > 0.5)
+
+
+@pytest.mark.parametrize("size", [(12, 3), (6, 5), (5, 4, 9)])
+def test_resizing_keeps_what_is_linear(size):
+    """A ramp along each axis stays one, up to half a pixel from its ends."""
+    dims = len(size)
+    axes = [(torch.arange(8) + 0.5) / 8] * dims
+    ramp = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].half()
+    found = resize_linearly(MetaTensor(ramp), size)
+    assert type(found) is torch.Tensor
+    assert found.dtype == torch.float32
+    expected = torch.stack(torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in size], indexing="ij"))
+    assert torch.allclose(found[0], expected.clamp(1 / 16, 15 / 16), atol=2e-3)
 
 
 @pytest.mark.parametrize("exclusive", [False, True])

@@ -13,7 +13,7 @@ from torch import nn
 
 from monai_semise.networks import SemiseNet, SeverityClassifier
 from monai_semise.utils import InputError
-from monai_semise.visualize import overlay_png, severity_heat_maps
+from monai_semise.visualize import OUTLINES, overlay_png, severity_heat_maps
 
 
 class Corner(nn.Module):
@@ -99,3 +99,28 @@ def test_color_stays_color():
     image = torch.zeros(3, 8, 8)
     image[1] = 1
     assert (pixels(overlay_png(image, size=8)) == [0, 255, 0]).all()
+
+
+def colour(name):
+    return [int(name[n : n + 2], 16) for n in (1, 3, 5)]
+
+
+def test_masks_are_outlined_where_they_are():
+    masks = torch.zeros(2, 40, 30)
+    masks[0, 5:20, 3:10] = 1
+    masks[1, 30:, 20:] = 1
+    picture = pixels(overlay_png(torch.full((1, 40, 30), 0.5), size=80, masks=masks))
+    first, second = (np.argwhere((picture == colour(OUTLINES[n])).all(axis=-1)) for n in (0, 1))
+    assert (first.min(axis=0).tolist(), first.max(axis=0).tolist()) == ([6, 10], [19, 39])
+    assert (second.min(axis=0).tolist(), second.max(axis=0).tolist()) == ([40, 60], [59, 79])
+    assert (picture[8:18, 12:38] == 128).all()  # inside, the image stays as it is
+    assert len(first) == 14 * 30 - 10 * 26
+
+
+def test_outlines_are_of_the_slice_that_is_shown():
+    heat, masks = torch.zeros(16, 16, 5), torch.zeros(1, 16, 16, 5)
+    heat[4:8, 4:8, 3] = 1
+    masks[0, 2:6, 2:6, 1] = 1
+    assert not (pixels(overlay_png(torch.zeros(1, 16, 16, 5), heat, masks=masks)) == colour(OUTLINES[0])).all(-1).any()
+    masks[0, 2:6, 2:6, 3] = 1
+    assert (pixels(overlay_png(torch.zeros(1, 16, 16, 5), heat, masks=masks)) == colour(OUTLINES[0])).all(-1).any()

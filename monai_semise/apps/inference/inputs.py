@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,15 @@ from monai_semise.apps.datasets.image_files import list_images
 from monai_semise.apps.datasets.volumes import find_volumes
 from monai_semise.data.collection import Collection
 from monai_semise.data.datalist import SECTIONS, UNGRADED, load_datalist
+from monai_semise.data.structures import read_structures
 from monai_semise.utils import InputError
 
 __all__ = ["find_inputs"]
 
 
-def find_inputs(source: str | os.PathLike | Sequence[str], spatial_dims: int = 2) -> list[dict[str, Any]]:
+def find_inputs(
+    source: str | os.PathLike | Sequence[str], spatial_dims: int = 2, structures: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """Images to look at, as datalist items.
 
     Args:
@@ -25,10 +29,12 @@ def find_inputs(source: str | os.PathLike | Sequence[str], spatial_dims: int = 2
             these, a text file with one path a line, or a datalist (JSON), of which the test section is taken where it
             is not empty, else everything.
         spatial_dims: 2: every file is an image; 3: DICOM files that lie directly in one folder are one image.
+        structures: what a network outlines. Masks of a datalist with other structures are left out, and a warning goes
+            to the log: they cannot be compared.
 
     Returns:
         items with ``image``, ``severity`` (negative where none is known) and ``index``; those of a datalist keep their
-        ``group``.
+        ``group`` and ``mask``.
 
     Raises:
         InputError: when a path does not exist, or there is no image at all.
@@ -36,11 +42,25 @@ def find_inputs(source: str | os.PathLike | Sequence[str], spatial_dims: int = 2
     if isinstance(source, (str, os.PathLike)) and str(source).lower().endswith(".json"):
         datalist = load_datalist(source, required=(), graded=False)
         found = datalist["test"] or [item for section in SECTIONS for item in datalist[section]]
+        if structures is not None:
+            _leave_out_other_masks(found, source, structures)
     else:
         found = [{"image": path, "severity": UNGRADED} for path in _paths(source, spatial_dims)]
     if not found:
         raise InputError(f"input: {source} holds no image")
     return [{**item, "index": index} for index, item in enumerate(found)]
+
+
+def _leave_out_other_masks(items: Sequence[dict[str, Any]], path: str | os.PathLike, structures: Sequence[str]) -> None:
+    outlined = read_structures(path)
+    if outlined == list(structures) or all(item.get("mask") is None for item in items):
+        return
+    logging.getLogger("monai_semise").warning(
+        f"input: {path} has masks of {', '.join(outlined)}, and the network outlines {', '.join(structures)}: they are "
+        "not compared"
+    )
+    for item in items:
+        item.pop("mask", None)
 
 
 def _paths(source: str | os.PathLike | Sequence[str], spatial_dims: int) -> list[str]:

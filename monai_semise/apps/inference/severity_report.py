@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -14,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_rows
+from monai_semise.apps.inference.pages import embedded, print_files, write_page
 from monai_semise.apps.neighbours import Neighbours
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictions
@@ -101,32 +99,23 @@ class SeverityReport:
     def write(self) -> None:
         """Write all files and print where they are."""
         worklist = write_worklist(self.folder)
-        with open(self.folder / "unreadable.csv", encoding="utf-8", newline="") as stream:
-            unreadable = list(csv.DictReader(stream))
-        page = Environment(
-            loader=PackageLoader("monai_semise.apps.inference"), autoescape=True, undefined=StrictUndefined
-        ).get_template("severity.html")
         graded = worklist[(worklist["severity"] != "") & (worklist["grade"] != "")]
         evaluation = self._evaluate(graded) if len(graded) else None
         position = "position" if (worklist["position"] != "").any() else "score"
-        content = page.render(
+        n_unreadable = write_page(
+            self.folder,
+            "severity.html",
             n_images=len(worklist),
-            unreadable=unreadable,
             shown=self._most_severe(worklist),
-            distribution=_embedded(distribution_png(worklist[position].astype(float).to_numpy(), position)),
+            distribution=embedded(distribution_png(worklist[position].astype(float).to_numpy(), position)),
             evaluation=None if evaluation is None else evaluation_rows(evaluation),
             warnings=[] if evaluation is None else evaluation.warnings,
             n_graded=len(graded),
-            reliability=_embedded(self._reliability(graded)) if len(graded) else None,
+            reliability=embedded(self._reliability(graded)) if len(graded) else None,
             coverage=self._coverage(graded),
             grade_names=self.grade_names or [],
         )
-        with write_whole(self.folder / "report.html") as stream:
-            stream.write(content)
-        lines = ["", f"Done. Everything is in {self.folder.absolute()}"]
-        lines += [f"  {name:15} {what}" for name, what in FILES.items() if (self.folder / name).exists()]
-        lines.append(f"{len(worklist)} image(s) scored, {len(unreadable)} could not be read")
-        self.logger.info("\n".join(lines))
+        print_files(self.folder, FILES, f"{len(worklist)} image(s) scored, {n_unreadable} could not be read")
 
     def _most_severe(self, worklist: pd.DataFrame) -> list[dict[str, Any]]:
         index_of = {printable(item["image"]): item["index"] for item in self.items}
@@ -143,7 +132,7 @@ class SeverityReport:
                 {
                     **{str(column): cell for column, cell in row.items()},
                     "name": Path(row["image"]).name,
-                    "pictures": [_embedded(picture) for picture in pictures],
+                    "pictures": [embedded(picture) for picture in pictures],
                     "neighbours": self._neighbours(image),
                 }
             )
@@ -166,7 +155,7 @@ class SeverityReport:
         for neighbour in self.neighbours.nearest(embedding)[0]:
             picture = None
             if os.path.exists(neighbour.image):  # the training images may lie elsewhere by now
-                picture = _embedded(overlay_png(plain_tensor(self._training_image(neighbour.image)), size=96))
+                picture = embedded(overlay_png(plain_tensor(self._training_image(neighbour.image)), size=96))
             found.append({**neighbour._asdict(), "name": Path(neighbour.image).name, "picture": picture})
         return found
 
@@ -207,7 +196,3 @@ class SeverityReport:
 
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-
-def _embedded(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

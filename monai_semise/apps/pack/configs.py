@@ -37,7 +37,8 @@ def inference_config(path: str | os.PathLike, settings: Mapping[str, Any]) -> di
     """The shipped inference config with the run's settings in it, and its files in ``models/``.
 
     Args:
-        path: of the shipped config, which reads settings of the run as ``"name": "$@trained['name']"``.
+        path: of the shipped config, which reads settings of the run as ``"name": "$@trained['name']"``, and those that
+            not every run has as ``"name": "$@trained.get('name')"``.
         settings: of the run.
 
     Raises:
@@ -49,7 +50,8 @@ def inference_config(path: str | os.PathLike, settings: Mapping[str, Any]) -> di
     missing = [name for name in wanted if name not in settings]
     if missing:
         raise InputError(f"run_dir: the run's settings lack {', '.join(missing)}; train again")
-    content |= {name: settings[name] for name in wanted}
+    optional = [name for name, value in content.items() if value == f"$@trained.get('{name}')"]
+    content |= {name: settings.get(name) for name in (*wanted, *optional)}
     return _loadable({**content, "run_dir": "$str(Path(@bundle_root) / 'models')"})
 
 

@@ -138,7 +138,7 @@ KINDS = {
         title="Lesion segmentation",
         task="Segmentation of lesions and other structures",
         description="Outlines lesions and other structures in an image: a UNet (MONAI's FlexibleUNet) on an encoder as "
-        "SEMISE pretrains it.",
+        "SEMISE pretrains it. Inference writes masks in the size and place of each image, and says how large they are.",
         references=(SEMISE, UNET),
         inference="semise_segmentation_inference",
         overlay=lambda settings: "segmentation/windows.json" if "window" in settings else None,

@@ -38,6 +38,11 @@ def classification(folder: Path, *overlays: str) -> Path:
     return _downstream(folder, "semise_classification", *overlays, hidden_channels=[16, 8], head_lr=0.03)
 
 
+def segmentation(folder: Path, *overlays: str, **settings: Any) -> Path:
+    """Output folder of a segmentation run under ``folder``."""
+    return _downstream(folder, "semise_segmentation", *overlays, decoder_channels=[16, 16, 8, 8, 8], **settings)
+
+
 def _downstream(folder: Path, name: str, *overlays: str, **settings: Any) -> Path:
     torch.manual_seed(7)  # not the run's seed, which would give these weights again
     save_checkpoint(folder / "encoder.pt", build_encoder("resnet10")[0].state_dict())
@@ -69,7 +74,13 @@ def untrained(folder: Path, **settings: Any) -> Path:
     embedding = torch.rand(3, shown["embedding_dim"])
     known = {"images": ["a.png", "b.png", "c.png"], "severity": torch.tensor([0, 0, 1]), "embedding": embedding}
     save_checkpoint(folder / "training_embeddings.pt", known)
-    given = {"bundle": "semise_pretrain", "image_size": 32, "mammography": False, "grade_names": ["healthy", "ill"]}
+    given = {
+        "bundle": "semise_pretrain",
+        "image_size": 32,
+        "mammography": False,
+        "local_contrast": False,
+        "grade_names": ["healthy", "ill"],
+    }
     write_run_settings(folder, {**given, **shown, **settings})
     return folder
 

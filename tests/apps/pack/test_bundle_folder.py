@@ -38,6 +38,7 @@ RUNS = {
     "pretraining": runs.pretraining,
     "softmax": runs.classification,
     "corn": lambda folder: runs.classification(folder, "classification/corn"),
+    "masks": runs.segmentation,
 }
 EXPORTS = ("torchscript", "onnx")
 MODELS = {"model.pt", "encoder.pt", "model.ts", "model.onnx"}
@@ -47,6 +48,11 @@ class Packed(NamedTuple):
     run: Path
     folder: Path
     datalist: Path
+
+    @property
+    def outlines(self):
+        """Whether the network gives masks, not severities."""
+        return self.folder.name.endswith("segmentation")
 
     @property
     def configs(self):
@@ -119,16 +125,18 @@ def outputs(network, images, weights=None):
         return network.eval()(images)
 
 
-def onnx_outputs(path, images):
+def onnx_outputs(path, images, name=None):
+    """``name`` is the input's; MONAI calls it as the network does."""
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
+    return torch.from_numpy(session.run(None, {name or session.get_inputs()[0].name: images.numpy()})[0])
 
 
 def test_files(packed):
     files = {str(path.relative_to(packed.folder)) for path in packed.folder.rglob("*") if path.is_file()}
     configs = {f"configs/{name}" for name in ("metadata.json", "train.json", "inference.json", "logging.conf")}
-    models = {f"models/{name}" for name in (*MODELS, "calibration.json", "training_embeddings.pt")}
+    read = () if packed.outlines else ("calibration.json", "training_embeddings.pt")
+    models = {f"models/{name}" for name in (*MODELS, *read)}
     assert files == {"LICENSE", "docs/README.md", *configs, *models}
     assert (packed.folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     assert not [path for path in packed.folder.parent.iterdir() if path != packed.folder]
@@ -197,7 +205,7 @@ def test_monais_exports(packed, images, expected, tmp_path):
 def test_packed_exports(packed, images, expected):
     models = packed.folder / "models"
     assert torch.allclose(outputs(torch.jit.load(str(models / "model.ts")), images), expected, **TOLERANCE)
-    assert torch.allclose(onnx_outputs(models / "model.onnx", images), expected, **TOLERANCE)
+    assert torch.allclose(onnx_outputs(models / "model.onnx", images, "image"), expected, **TOLERANCE)
     assert (expected[0] - expected[1]).abs().max() > 10 * TOLERANCE["atol"]  # else any image would do
 
 
@@ -229,11 +237,12 @@ def test_inference_predicts_what_the_run_does(packed, tmp_path):
     for flow in (shipped, workflow(packed, "inference", output_dir=str(tmp_path / "packed"), **settings)):
         flow.initialize()
         flow.run()
-    expected, found = ((tmp_path / name / "severity.csv").read_text() for name in ("shipped", "packed"))
+    name, column = ("segmentation.csv", "dice") if packed.outlines else ("severity.csv", "score")
+    expected, found = ((tmp_path / folder / name).read_text() for folder in ("shipped", "packed"))
     assert found == expected
-    assert len({row["score"] for row in csv.DictReader(found.splitlines())}) == 10
+    assert len({row[column] for row in csv.DictReader(found.splitlines())}) > 5
     page = (tmp_path / "packed" / "report.html").read_text()
-    assert "training image " in page
+    assert ("training image " in page) is not packed.outlines
 
 
 def test_training_has_the_runs_settings(packed, tmp_path):
@@ -252,6 +261,7 @@ def test_training_has_the_runs_settings(packed, tmp_path):
     assert type(flow.parser.get_parsed_content("train::loss")).__name__ == {
         "semise_pretrain": "SemiseLoss",
         "semise_classification": "OrdinalCornLoss" if found.get("head") == "corn" else "CrossEntropyLoss",
+        "semise_segmentation": "DiceCrossEntropyLoss",
     }.get(found["bundle"])
     encoder, trained = (load_checkpoint(folder / "model.pt") for folder in (packed.folder / "models", tmp_path / "out"))
     assert trained.keys() == encoder.keys()
@@ -302,11 +312,14 @@ def test_readme(packed):
         part in text for part in (kind.description, *kind.references, "`models/model.ts`", "| `backbone` | resnet10 |")
     )
     settings = json.loads((packed.run / "settings.json").read_text())
-    assert f"| `grade_names` | {', '.join(settings['grade_names'])} |" in lines
+    names = "structures" if packed.outlines else "grade_names"
+    assert f"| `{names}` | {', '.join(settings[names])} |" in lines
     assert {"True", "False", "None"}.isdisjoint(re.findall(r"\w+", text))
     summary = json.loads((packed.run / "summary.json").read_text())["test"]
-    value, low, high = next(iter(summary.get("evaluation", summary)["rows"].values()))["accuracy"]
-    row = next(line for line in text.partition("\nOn the test set")[2].splitlines() if line.startswith("| accuracy |"))
+    measure = "lesion_dice" if packed.outlines else "accuracy"
+    value, low, high = next(iter(summary.get("evaluation", summary)["rows"].values()))[measure]
+    shown = text.partition("\nOn the test set")[2].splitlines()
+    row = next(line for line in shown if line.startswith(f"| {measure.replace('_', ' ')} |"))
     assert row.split(" | ")[1] == f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from monai_semise.apps.pack import exports, pack_run
-from monai_semise.networks import SemiseNet
-from monai_semise.utils import InputError, load_checkpoint
+from monai_semise.apps.run_settings import write_run_settings
+from monai_semise.networks import SegmentationUNet, SemiseNet
+from monai_semise.utils import InputError, load_checkpoint, save_checkpoint
 from tests.apps.pack import runs
 
 VOLUMES = {"spatial_dims": 3, "image_size": [32, 32, 48], "in_channels": 2}
@@ -53,6 +54,33 @@ def volumes(tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("volumes")
     return pack_run(runs.untrained(folder / "run", **VOLUMES), folder, runs.BUNDLES, exports=tuple(READ))
+
+
+def test_segmentation_networks_of_volumes_export_too(tmp_path):
+    """The export is compared with the network before it stays."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    settings = {"backbone": "resnet10", "decoder_channels": [16, 16, 8, 8, 8], **VOLUMES}
+    network = SegmentationUNet(
+        2, 3, **{key: settings[key] for key in settings if key not in ("image_size", "in_channels")}
+    )
+    with torch.no_grad():
+        network(torch.rand(2, 2, 32, 32, 48))  # statistics of batch norm
+    save_checkpoint(tmp_path / "run" / "model.pt", network.state_dict())
+    known = {
+        "bundle": "semise_segmentation",
+        "mammography": False,
+        "local_contrast": False,
+        "structures": ["a", "b"],
+        "exclusive": True,
+    }
+    write_run_settings(tmp_path / "run", {**known, **settings})
+    folder = pack_run(tmp_path / "run", tmp_path / "out", runs.BUNDLES, exports=tuple(READ))
+    images = torch.rand(3, 2, 32, 32, 48, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = network.eval()(images)
+    for name, read in READ.values():
+        assert torch.allclose(read(folder / "models" / name, images), expected, rtol=0, atol=1e-4)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
