@@ -36,7 +36,7 @@ class ClassificationReport(TrainingReport):
     Args:
         output_dir: folder of the run, which holds ``log.csv`` and ``checkpoints/``.
         network: the trained classifier; gets the weights of the best epoch.
-        best_checkpoint: weights of the best epoch.
+        checkpoint: weights to report on, such as those of the best epoch.
         training: images that were trained on, or their features, not augmented.
         training_items: their datalist items.
         sections: image sets to grade (dictionaries with ``image``, ``severity`` and ``index``) and their datalist
@@ -64,7 +64,7 @@ class ClassificationReport(TrainingReport):
         self,
         output_dir: str | os.PathLike,
         network: torch.nn.Module,
-        best_checkpoint: str | os.PathLike,
+        checkpoint: str | os.PathLike,
         training: Dataset,
         training_items: Sequence[Mapping[str, Any]],
         sections: Mapping[str, tuple[Dataset, Sequence[Mapping[str, Any]]]],
@@ -78,7 +78,7 @@ class ClassificationReport(TrainingReport):
         super().__init__(
             output_dir,
             network,
-            best_checkpoint,
+            checkpoint,
             sections,
             {**(settings or {}), "grade_names": list(grade_names)},
             num_workers,

@@ -39,7 +39,7 @@ class PretrainingReport(TrainingReport):
     Args:
         output_dir: folder of the run, which holds ``log.csv`` and ``checkpoints/``.
         network: the trained network; gets the weights of the best epoch.
-        best_checkpoint: weights of the best epoch.
+        checkpoint: weights to report on, such as those of the best epoch.
         training: training images, not augmented.
         training_items: their datalist items.
         sections: image sets to score and their datalist items, by name.
@@ -64,7 +64,7 @@ class PretrainingReport(TrainingReport):
         self,
         output_dir: str | os.PathLike,
         network: torch.nn.Module,
-        best_checkpoint: str | os.PathLike,
+        checkpoint: str | os.PathLike,
         training: Dataset,
         training_items: Sequence[Mapping[str, Any]],
         sections: Mapping[str, tuple[Dataset, Sequence[Mapping[str, Any]]]],
@@ -76,7 +76,7 @@ class PretrainingReport(TrainingReport):
         n_resamples: int = 1000,
     ) -> None:
         settings = {**(settings or {}), "grade_names": grade_names}
-        super().__init__(output_dir, network, best_checkpoint, sections, settings, num_workers, n_resamples)
+        super().__init__(output_dir, network, checkpoint, sections, settings, num_workers, n_resamples)
         self.training = training
         self.training_items = training_items
         self.batch_size = batch_size

@@ -54,7 +54,7 @@ class SegmentationReport(TrainingReport):
     Args:
         output_dir: folder of the run, which holds ``log.csv`` and ``checkpoints/``.
         network: the trained network; gets the weights of the best epoch.
-        best_checkpoint: weights of the best epoch.
+        checkpoint: weights to report on, such as those of the best epoch.
         training: training images, not augmented, with a ``mask`` of one size.
         sections: image sets to score and their datalist items, by name. Dictionaries with an ``image`` as the network
             takes it and a ``mask`` in the original size.
@@ -77,7 +77,7 @@ class SegmentationReport(TrainingReport):
         self,
         output_dir: str | os.PathLike,
         network: torch.nn.Module,
-        best_checkpoint: str | os.PathLike,
+        checkpoint: str | os.PathLike,
         training: Dataset,
         sections: Mapping[str, tuple[Dataset, Sequence[Mapping[str, Any]]]],
         structures: Sequence[str],
@@ -87,7 +87,7 @@ class SegmentationReport(TrainingReport):
         num_workers: int = 0,
         n_resamples: int = 1000,
     ) -> None:
-        super().__init__(output_dir, network, best_checkpoint, sections, settings, num_workers, n_resamples)
+        super().__init__(output_dir, network, checkpoint, sections, settings, num_workers, n_resamples)
         self.training: Any = training
         self.structures = list(structures)
         self.exclusive = exclusive

@@ -54,8 +54,8 @@ class TrainingReport(ABC):
 
     Args:
         output_dir: folder of the run, which holds ``log.csv`` and ``checkpoints/``.
-        network: the trained network; gets the weights of the best epoch.
-        best_checkpoint: weights of the best epoch.
+        network: the trained network; gets the weights of the checkpoint.
+        checkpoint: weights to report on, such as those of the best epoch.
         sections: image sets to look at and their datalist items, by name; empty ones are left out.
         settings: of network and preprocessing, kept in ``settings.json`` for inference.
         num_workers: loader processes.
@@ -73,7 +73,7 @@ class TrainingReport(ABC):
         self,
         output_dir: str | os.PathLike,
         network: nn.Module,
-        best_checkpoint: str | os.PathLike,
+        checkpoint: str | os.PathLike,
         sections: Mapping[str, tuple[Dataset, Sequence[Mapping[str, Any]]]],
         settings: Mapping[str, Any] | None = None,
         num_workers: int = 0,
@@ -81,7 +81,7 @@ class TrainingReport(ABC):
     ) -> None:
         self.folder = Path(output_dir)
         self.network: Any = unwrap(network)
-        self.best_checkpoint = best_checkpoint
+        self.checkpoint = checkpoint
         self.sections = {name: section for name, section in sections.items() if section[1]}
         self.settings = dict(settings or {})
         self.num_workers = num_workers
@@ -96,7 +96,8 @@ class TrainingReport(ABC):
         """
         if not is_main_process():
             return {}
-        self.network.load_state_dict(load_checkpoint(self.best_checkpoint))
+        content = load_checkpoint(self.checkpoint)
+        self.network.load_state_dict(content.get("network", content))  # that of the last epoch holds more
         self.network.eval()
         self._complete_network()
         save_checkpoint(self.folder / "model.pt", self.network.state_dict())

@@ -21,21 +21,22 @@ from monai_semise.data.pair_dataset import PairDataset
 from monai_semise.data.pairs import PreferencePair, draw_preference_pairs, read_pairs, write_pairs
 from monai_semise.data.phantoms import ensure_phantoms, make_phantom
 from monai_semise.data.prepared_dataset import PreparedDataset
-from monai_semise.data.samplers import GradeBalancedBatchSampler
+from monai_semise.data.samplers import GradeBalancedBatchSampler, ShuffledBatchSampler
 from monai_semise.data.structures import annotated_items, read_structures, require_structures
 from monai_semise.data.tolerant_dataset import TolerantDataset
 from monai_semise.data.two_view_dataset import TwoViewDataset
 
 __all__ = [
-    "UNGRADED",
     "DicomInfo",
     "DicomReader",
     "GradeBalancedBatchSampler",
     "PairDataset",
     "PreferencePair",
     "PreparedDataset",
+    "ShuffledBatchSampler",
     "TolerantDataset",
     "TwoViewDataset",
+    "UNGRADED",
     "annotated_items",
     "check_datalist",
     "draw_preference_pairs",

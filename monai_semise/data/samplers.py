@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from monai_semise.utils import InputError, world_size
 from monai_semise.utils import rank as current_rank
 
-__all__ = ["GradeBalancedBatchSampler"]
+__all__ = ["GradeBalancedBatchSampler", "ShuffledBatchSampler"]
 
 
 class GradeBalancedBatchSampler(Sampler[list[int]]):
@@ -131,3 +131,56 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
                 queues[grade] = queues[grade][n:]
             # shuffled, so that a slice by rank does not always take the same grades
             yield [batch[k] for k in random.permutation(len(batch))][self.rank :: self.num_replicas]
+
+
+class ShuffledBatchSampler(Sampler[list[int]]):
+    """Batches of all images in shuffled order, whatever their grade: for methods that know none.
+
+    The order depends on the seed and the epoch alone. In a distributed run every rank takes its slice of each batch. An
+    epoch has only whole batches, but for a data set smaller than one.
+
+    Args:
+        n_images: how many there are.
+        batch_size: images in a batch, over all ranks.
+        seed: seed of the order.
+        num_replicas: number of ranks; None asks ``torch.distributed``.
+        rank: this rank; None asks ``torch.distributed``.
+
+    Raises:
+        InputError: when there are fewer images than ranks.
+
+    Example:
+        >>> [len(batch) for batch in ShuffledBatchSampler(10, batch_size=4)]
+        [4, 4]
+    """
+
+    def __init__(
+        self,
+        n_images: int,
+        batch_size: int,
+        seed: int = 0,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        self.num_replicas = world_size() if num_replicas is None else num_replicas
+        self.rank = current_rank() if rank is None else rank
+        self.n_images = n_images
+        self.batch_size = min(batch_size, n_images)
+        if self.batch_size < self.num_replicas:
+            raise InputError(
+                f"batch_size: {self.batch_size} image(s) in a batch are too few for {self.num_replicas} process(es)"
+            )
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch; to be called before the loader's iterator is made."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_images // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_images)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size][self.rank :: self.num_replicas].tolist()

@@ -16,6 +16,7 @@ from monai_semise.networks.parameter_groups import discriminative_groups
 from monai_semise.networks.segmentation_unet import SegmentationUNet
 from monai_semise.networks.semise_net import SemiseNet
 from monai_semise.networks.severity_classifier import SeverityClassifier
+from monai_semise.networks.severity_net import SeverityNet
 
 __all__ = [
     "FreezableEncoder",
@@ -23,6 +24,7 @@ __all__ = [
     "SemiseNet",
     "SemiseResNetEncoder",
     "SeverityClassifier",
+    "SeverityNet",
     "build_encoder",
     "discriminative_groups",
     "load_encoder_weights",

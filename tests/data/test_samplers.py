@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 
-from monai_semise.data import GradeBalancedBatchSampler
+from monai_semise.data import GradeBalancedBatchSampler, ShuffledBatchSampler
 from monai_semise.utils import InputError
 
 SEVERITY = [0] * 40 + [1] * 20 + [2] * 10 + [3] * 30 + [-1] * 20
@@ -223,3 +223,37 @@ def test_invariants(severity, batch_size, healthy_fraction, unlabelled_fraction,
     for batch, *parts in zip(batches, *slices):
         assert all(parts)
         assert sorted(index for part in parts for index in part) == sorted(batch)
+
+
+# ---------------------------------------------------------------- without grades
+
+
+@pytest.mark.parametrize(("n_images", "batch_size", "batches"), [(10, 4, 2), (12, 4, 3), (3, 4, 1)])
+def test_shuffled_batches_hold_each_image_at_most_once(n_images, batch_size, batches):
+    sampler = ShuffledBatchSampler(n_images, batch_size, seed=3)
+    first = list(sampler)
+    assert len(first) == len(sampler) == batches
+    drawn = [index for batch in first for index in batch]
+    assert len(set(drawn)) == len(drawn) == batches * min(n_images, batch_size)
+    assert set(drawn) <= set(range(n_images))
+    assert list(sampler) == first
+
+
+def test_shuffled_order_depends_on_epoch_and_seed():
+    def order(seed, epoch):
+        sampler = ShuffledBatchSampler(50, 10, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_shuffled_ranks_share_each_batch():
+    whole = list(ShuffledBatchSampler(20, 5))
+    parts = [list(ShuffledBatchSampler(20, 5, num_replicas=2, rank=rank)) for rank in (0, 1)]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert sorted(batch) == sorted(shares[0] + shares[1])
+    with pytest.raises(InputError, match="too few for 3 process"):
+        ShuffledBatchSampler(2, 5, num_replicas=3, rank=0)
