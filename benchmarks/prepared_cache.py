@@ -22,7 +22,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import re
 import statistics
 import sys
@@ -32,16 +31,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import monai
 import numpy as np
 import pydicom
 import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
+from page import machine, write_section
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -52,7 +50,6 @@ from pydicom.uid import (
 )
 
 from monai_semise.data import PreparedDataset, make_phantom
-from monai_semise.utils import write_whole
 
 CONFIG = Path(__file__).parents[1] / "bundles" / "semise_pretrain.json"
 HEADING = "## Prepared images"
@@ -226,9 +223,8 @@ def report(
         f"python {' '.join(sys.argv)}",
         "```",
         "",
-        f"{date.today().isoformat()}, {os.cpu_count()} CPU cores, {platform.processor() or platform.machine()}, torch "
-        f"{torch.__version__}, MONAI {monai.__version__}, pydicom {pydicom.__version__}; {arguments.images} images of "
-        f"{arguments.size} x {arguments.size} px, 12 bit.",
+        f"{machine()}, pydicom {pydicom.__version__}; {arguments.images} images of {arguments.size} x {arguments.size} "
+        "px, 12 bit.",
         "",
         "| DICOM files | pydicom's bare decode | preprocessing alone | preparing | later epochs |",
         "|---|---|---|---|---|",
@@ -267,16 +263,6 @@ def report(
         lines += ["", f"It grows by {share:.0f} bytes an image: digests of file names and row numbers, no pixels."]
     lines.append("")
     return "\n".join(lines)
-
-
-def write_section(page: Path, section: str) -> None:
-    """Put the section in the place of the one in the page, or at its end."""
-    text = page.read_text() if page.exists() else "# Benchmarks\n\n"
-    before, _, after = text.partition(HEADING)
-    following = re.search(r"^## ", after, flags=re.MULTILINE)
-    rest = "\n" + after[following.start() :] if following else ""
-    with write_whole(page) as stream:
-        stream.write(before.rstrip("\n") + "\n\n" + section + rest)
 
 
 def main() -> None:

@@ -1,0 +1,35 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The page that the benchmarks write, a section each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import date
+from pathlib import Path
+
+import monai
+import torch
+
+from monai_semise.utils import write_whole
+
+
+def machine() -> str:
+    """Date, processor and versions, as a sentence begins."""
+    processor = platform.processor() or platform.machine()
+    versions = f"torch {torch.__version__}, MONAI {monai.__version__}"
+    return f"{date.today().isoformat()}, {os.cpu_count()} CPU cores, {processor}, {versions}"
+
+
+def write_section(page: Path, section: str) -> None:
+    """Put a section, which begins with its heading, in the place of the one in the page, or at its end."""
+    heading = section.splitlines()[0]
+    text = page.read_text() if page.exists() else "# Benchmarks\n\n"
+    before, _, after = text.partition(f"{heading}\n")
+    following = re.search(r"^## ", after, flags=re.MULTILINE)
+    rest = "\n" + after[following.start() :] if following else ""
+    with write_whole(page) as stream:
+        stream.write(before.rstrip("\n") + "\n\n" + section + rest)
