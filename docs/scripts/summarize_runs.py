@@ -1,7 +1,7 @@
 # Copyright (c) monai_semise contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Mean and 95 % interval over several runs (seeds) of ``semise_pretrain``, as a Markdown table.
+"""Mean and 95 % interval over several runs (seeds) of one training bundle, as a Markdown table.
 
 The interval is Student's t over the runs. Needs SciPy, which the test extra brings.
 
@@ -13,12 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scipy.stats import t
 
-MEASURES = ("pair_accuracy", "pair_accuracy_with_healthy", "kendall_tau")
+PRETRAINING = ("pair_accuracy", "pair_accuracy_with_healthy", "kendall_tau")
+CLASSIFICATION = (
+    "macro_f1",
+    "maee",
+    "macro_recall",
+    "quadratic_weighted_kappa",
+    "c_index",
+    "accuracy",
+    "macro_auc",
+)
+SEGMENTATION = ("dice", "iou")
 
 
 def interval(values: Sequence[float], coverage: float = 0.95) -> tuple[float, float]:
@@ -29,6 +40,16 @@ def interval(values: Sequence[float], coverage: float = 0.95) -> tuple[float, fl
     return statistics.mean(values), float(half)
 
 
+def measures_of(section: Mapping[str, Any]) -> dict[str, float]:
+    """What a run's ``summary.json`` says of a section, without what it says of predictors that see no image."""
+    if "rows" in section:
+        model = {name: values[0] for name, values in section["rows"]["model"].items()}
+        return {name: value for name, value in model.items() if name in CLASSIFICATION or name.endswith(SEGMENTATION)}
+    evaluation = section.get("evaluation", {"rows": {}})["rows"].get("distance from healthy", {})
+    distance = {name: evaluation[name][0] for name in CLASSIFICATION if name in evaluation}
+    return {name: section[name] for name in PRETRAINING if name in section} | distance
+
+
 def main() -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,10 +58,9 @@ def main() -> None:
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     print("| images | measure | mean | 95 % interval | runs |\n|---|---|---|---|---|")
     for section in summaries[0]:
-        for measure in MEASURES:
-            values = [summary[section][measure] for summary in summaries if measure in summary[section]]
-            if not values:
-                continue
+        found = [measures_of(summary[section]) for summary in summaries]
+        for measure in found[0]:
+            values = [run[measure] for run in found if measure in run]
             mean, half = interval(values)
             each = ", ".join(f"{value:.3f}" for value in values)
             name = measure.replace("_", " ")

@@ -54,5 +54,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     workflow.initialize()
     workflow.run()
-    worklist = pd.read_csv(arguments.out / "worklist.csv", dtype=str, keep_default_na=False)
-    print(worklist.loc[:, list(SHOWN)].head(arguments.top).to_string(index=False))
+    worklist = pd.read_csv(arguments.out / "worklist.csv", dtype=str, keep_default_na=False, nrows=arguments.top)
+    print(worklist.loc[:, list(SHOWN)].to_string(index=False))

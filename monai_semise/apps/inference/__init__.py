@@ -8,7 +8,8 @@ from __future__ import annotations
 from monai_semise.apps.inference.inputs import find_inputs
 from monai_semise.apps.inference.mask_folder import MaskFolder
 from monai_semise.apps.inference.mask_report import MaskReport
-from monai_semise.apps.inference.severity_report import SeverityReport, write_worklist
+from monai_semise.apps.inference.severity_report import SeverityReport
 from monai_semise.apps.inference.traced_dataset import TracedDataset
+from monai_semise.apps.inference.worklist import Worklist
 
-__all__ = ["MaskFolder", "MaskReport", "SeverityReport", "TracedDataset", "find_inputs", "write_worklist"]
+__all__ = ["MaskFolder", "MaskReport", "SeverityReport", "TracedDataset", "Worklist", "find_inputs"]

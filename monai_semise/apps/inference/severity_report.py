@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,14 @@ from torch.utils.data import Dataset
 from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_rows
 from monai_semise.apps.inference.pages import embedded, print_files, write_page
+from monai_semise.apps.inference.worklist import Worklist
 from monai_semise.apps.neighbours import Neighbours
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictions
 from monai_semise.utils import InputError, plain_tensor, printable, unwrap, write_whole
 from monai_semise.visualize import distribution_png, overlay_png, reliability_png, severity_heat_maps
 
-__all__ = ["SeverityReport", "write_worklist"]
+__all__ = ["SeverityReport"]
 
 FILES = {
     "severity.csv": "severity of every image, in the order of the input",
@@ -33,21 +33,6 @@ FILES = {
     "heat_maps": "where the most severe images look severe",
     "report.html": "all of it for reading, in one file that needs no network",
 }
-
-
-def write_worklist(folder: str | os.PathLike) -> pd.DataFrame:
-    """Write ``worklist.csv``, the rows of ``severity.csv`` with a ``rank``, the most severe first.
-
-    Returns:
-        the worklist; cells are text but for ``rank`` and ``score``.
-    """
-    table = pd.read_csv(Path(folder) / "severity.csv", dtype=str, keep_default_na=False)
-    table["score"] = table["score"].astype(float)
-    table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-    table.insert(0, "rank", np.arange(1, len(table) + 1))
-    with write_whole(Path(folder) / "worklist.csv") as stream:
-        table.to_csv(stream, index=False, float_format="%.6f")
-    return table
 
 
 class SeverityReport:
@@ -98,16 +83,16 @@ class SeverityReport:
 
     def write(self) -> None:
         """Write all files and print where they are."""
-        worklist = write_worklist(self.folder)
-        graded = worklist[(worklist["severity"] != "") & (worklist["grade"] != "")]
+        worklist = Worklist(self.folder / "severity.csv")
+        worklist.write(self.folder / "worklist.csv")
+        graded = worklist.graded()
         evaluation = self._evaluate(graded) if len(graded) else None
-        position = "position" if (worklist["position"] != "").any() else "score"
         n_unreadable = write_page(
             self.folder,
             "severity.html",
             n_images=len(worklist),
-            shown=self._most_severe(worklist),
-            distribution=embedded(distribution_png(worklist[position].astype(float).to_numpy(), position)),
+            shown=self._most_severe(worklist.head(self.n_shown)),
+            distribution=embedded(distribution_png(worklist.positions, worklist.position)),
             evaluation=None if evaluation is None else evaluation_rows(evaluation),
             warnings=[] if evaluation is None else evaluation.warnings,
             n_graded=len(graded),
@@ -117,11 +102,11 @@ class SeverityReport:
         )
         print_files(self.folder, FILES, f"{len(worklist)} image(s) scored, {n_unreadable} could not be read")
 
-    def _most_severe(self, worklist: pd.DataFrame) -> list[dict[str, Any]]:
-        index_of = {printable(item["image"]): item["index"] for item in self.items}
+    def _most_severe(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        item_of = self._items_of(rows["image"])
         shown: list[dict[str, Any]] = []
-        for row in worklist.head(self.n_shown).to_dict("records"):
-            image = plain_tensor(self.dataset[index_of[row["image"]]]["image"])
+        for row in rows.to_dict("records"):
+            image = plain_tensor(self.dataset[item_of[row["image"]]["index"]]["image"])
             heat = self._heat(image)
             name = f"{row['rank']:03d}.png"
             if heat is not None:
@@ -163,7 +148,7 @@ class SeverityReport:
         return self.preprocessing({"image": path, "severity": UNGRADED, "index": 0})["image"]
 
     def _evaluate(self, graded: pd.DataFrame) -> Evaluation:
-        item_of = {printable(item["image"]): item for item in self.items}
+        item_of = self._items_of(graded["image"])
         columns = [name for name in graded.columns if name.startswith("probability_")]
         probability = torch.tensor(graded[columns].astype(float).to_numpy()) if columns else None
         y = torch.tensor(graded["severity"].astype(int).to_numpy())
@@ -193,6 +178,12 @@ class SeverityReport:
             return None
         covered = [truth in inside.split() for truth, inside in zip(graded["severity"], graded["grades"])]
         return {"chosen": self.coverage, "measured": sum(covered) / len(covered)}
+
+    def _items_of(self, images: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Items of some images, by their name in the tables."""
+        wanted = set(images)
+        names = ((printable(item["image"]), item) for item in self.items)
+        return {name: item for name, item in names if name in wanted}
 
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
