@@ -17,11 +17,10 @@ class ViewPairLoss(nn.Module):
 
     Args:
         loss: takes the embeddings of both views, each of shape (N, D), such as
-            :class:`monai_semise.losses.NTXentLoss`; with ``graded``, the grades, shape (N,), too.
-        graded: whether it does.
+            :class:`monai_semise.losses.NTXentLoss`.
 
     Attributes:
-        terms: value of the loss at the last call, for the log.
+        terms: those of the loss at the last call, for the log, or its value where it has none.
 
     Example:
         >>> import torch
@@ -31,19 +30,18 @@ class ViewPairLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, loss: nn.Module, graded: bool = False) -> None:
+    def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
-        self.graded = graded
         self.terms: dict[str, Tensor] = {}
 
     def forward(self, input: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         """
         Args:
             input: embeddings of two views, shape (2, N, H, D).
-            target: ``"severity"``, integers of shape (N,), negative when ungraded.
+            target: not read.
         """
         first, second = input[:, :, CONTRAST]
-        value = self.loss(first, second, target["severity"]) if self.graded else self.loss(first, second)
-        self.terms = {"loss": value.detach()}
+        value = self.loss(first, second)
+        self.terms = getattr(self.loss, "terms", {"loss": value.detach()})
         return value

@@ -96,6 +96,51 @@ def batch_preference(distance, severity, scale, ties, balance, include_healthy, 
     return reduced(terms, even if balance == "grade" else [1.0] * len(terms), reduction)
 
 
+def supervised_contrastive(input, labels, temperature, reduction):
+    labels = labels.tolist()
+    labelled = [i for i, label in enumerate(labels) if label >= 0]
+    terms = []
+    for i in labelled:
+        others = [k for k in labelled if k != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        if positives:
+            likeness = {k: torch.exp(cosine(input[i], input[k]) / temperature) for k in others}
+            total = sum(likeness.values())
+            terms.append(-sum(torch.log(likeness[p] / total) for p in positives) / len(positives))
+    return reduced(terms, [1.0] * len(terms), reduction)
+
+
+def rank_n_contrast(input, labels, temperature):
+    """One term a pair (i, j), as a dictionary."""
+    labels = labels.tolist()
+    labelled = [i for i, label in enumerate(labels) if label >= 0]
+    terms = {}
+    for i in labelled:
+        others = [k for k in labelled if k != i]
+        likeness = {k: torch.exp(-((input[i] - input[k]) ** 2).sum().sqrt() / temperature) for k in others}
+        for j in others:
+            as_far = [k for k in others if abs(labels[i] - labels[k]) >= abs(labels[i] - labels[j])]
+            terms[i, j] = -torch.log(likeness[j] / sum(likeness[k] for k in as_far))
+    return terms
+
+
+def barlow_twins(first, second, epsilon):
+    """Invariance and redundancy, correlation by correlation."""
+
+    def standardized(column):
+        centred = column - sum(column) / len(column)
+        return centred / ((centred**2).sum() / len(column) + epsilon).sqrt()
+
+    invariance, redundancy = 0.0, 0.0
+    for d, e in itertools.product(range(first.shape[1]), repeat=2):
+        correlation = (standardized(first[:, d]) * standardized(second[:, e])).sum() / len(first)
+        if d == e:
+            invariance = invariance + (1 - correlation) ** 2
+        else:
+            redundancy = redundancy + correlation**2
+    return invariance, redundancy
+
+
 def value_and_gradients(function, *inputs):
     """The value, and the gradients of its sum with respect to each input."""
     leaves = [value.detach().clone().requires_grad_() for value in inputs]

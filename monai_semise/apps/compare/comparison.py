@@ -1,0 +1,212 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.utils import optional_import
+
+import monai_semise
+from monai_semise.apps.compare.figures import draw_figures
+from monai_semise.apps.compare.methods import FOREST
+from monai_semise.apps.compare.options import ComparisonOptions
+from monai_semise.apps.compare.page import write_comparison_page
+from monai_semise.apps.compare.plan import Plan, make_plan
+from monai_semise.apps.compare.result_table import ResultTable
+from monai_semise.apps.compare.scheduler import device_slots, run_stages
+from monai_semise.apps.compare.stage import read_record, state_of
+from monai_semise.apps.compare.stage_configs import read_stage_config
+from monai_semise.apps.compare.stage_process import StageProcess
+from monai_semise.apps.compare.table_files import write_table
+from monai_semise.apps.compare.tables import alpha_table, classification_table, segmentation_table
+from monai_semise.apps.compare.thumbnail_forest import ThumbnailForest
+from monai_semise.data import write_datalist
+from monai_semise.data.datalist import UNGRADED
+from monai_semise.metrics import GradePrediction
+from monai_semise.utils import InputError, ensure_writable, write_json
+
+__all__ = ["compare_methods", "plan_lines"]
+
+PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "scipy", "scikit-learn")
+LOCK = "running.lock"
+SOMETIMES = ("table2.*", "fig2_heat_maps.*", "fig3_alpha.*", "label_efficiency.*", "embedding.*")
+"""Files that not every comparison writes."""
+
+
+def compare_methods(options: ComparisonOptions) -> Path:
+    """Train every method under one budget and write tables, figures and a page about them.
+
+    What an earlier start finished with the same settings is not done again; what it began goes on.
+
+    Returns:
+        the page.
+
+    Raises:
+        InputError: when something given cannot be used, or another comparison works in the same folder.
+    """
+    ensure_writable(options.out, option="--out")
+    with _alone_in(options.out) as kept_open:
+        plan = make_plan(options)
+        for budget in plan.budgets:
+            write_datalist(budget.path, budget.content)
+        slots = device_slots(options.jobs)
+        failures = run_stages(plan.stages, slots, StageProcess(kept_open))
+        forests = _forests(plan, options, len(slots))
+        classification = classification_table(plan, options, failures, forests)
+        segmentation = segmentation_table(plan, options, failures)
+        alpha = alpha_table(plan, options, failures) if plan.alpha_methods else None
+        tables = {"table1": classification, **({} if segmentation is None else {"table2": segmentation})}
+        for pattern in SOMETIMES:
+            for file in options.out.glob(pattern):
+                file.unlink()  # of an earlier start with other options
+        for stem, table in tables.items():
+            write_table(table, options.out, stem)
+        pictures = draw_figures(plan, options, classification, alpha)
+        shown = {**tables, **({} if alpha is None else {"fig3": alpha})}
+        facts = _facts(plan, options, failures)
+        content = {**facts, "tables": {stem: _as_json(table) for stem, table in shown.items()}}
+        write_json(options.out / "comparison.json", content)
+        return write_comparison_page(options.out, len(plan.test), shown, pictures, facts)
+
+
+def plan_lines(options: ComparisonOptions) -> Iterator[str]:
+    """What a comparison would do: a line on each stage, whether it is finished, and its command."""
+    plan = make_plan(options)
+    for line in _budget_statement(plan, options):
+        yield f"# {line}"
+    for budget in plan.budgets:
+        n_known, n_unknown = len(budget.content["training"]), len(budget.content["unlabelled"])
+        yield f"# {budget.path}: {n_known} labelled and {n_unknown} unlabelled training images"
+    for stage in plan.stages:
+        yield f"# {stage.title} ({f'cannot run: {stage.problem}' if stage.problem else state_of(stage)})"
+        yield shlex.join(stage.command)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Keep other comparisons out of the folder, also while a training process of a killed one still runs.
+
+    Yields:
+        what the training processes must inherit for that.
+    """
+    fcntl, found = optional_import("fcntl")
+    if not found:  # no such lock on Windows
+        yield ()
+        return
+    with open(folder / LOCK, "wb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"out: a comparison, or a training process of one that was killed, still works in {folder}; wait for "
+                "it, end it, or name another --out"
+            ) from error
+        yield (stream.fileno(),)
+
+
+def _forests(plan: Plan, options: ComparisonOptions, jobs: int) -> dict[tuple[float, int], GradePrediction]:
+    """Predictions of the thumbnail forest, by share and seed."""
+    config = read_stage_config(plan.configs["classification"], plan.settings["classification"])
+    forest = ThumbnailForest(config.get("in_channels"), config.get("spatial_dims"), jobs)
+    found = {}
+    for budget in plan.budgets:
+        graded = [item for item in budget.content["training"] if item["severity"] != UNGRADED]
+        found[budget.share, budget.seed] = forest.predict(graded, plan.test, len(plan.grade_names), budget.seed)
+    return found
+
+
+def _budget_statement(plan: Plan, options: ComparisonOptions) -> list[str]:
+    """What is the same for all methods, a sentence each."""
+    config = read_stage_config(plan.configs["pretrain"], plan.settings["pretrain"])
+    n_images = len(plan.budgets[0].content["training"]) + len(plan.budgets[0].content["unlabelled"])
+    wanted = options.epochs * n_images
+    seen = [number for own in plan.images_seen.values() for number in own]
+    span = f" (rounded to whole epochs: {min(seen)} to {max(seen)})" if seen else ""
+    return [
+        f"Every method pretrains the same encoder ({config.get('backbone')}, images of {config.get('image_size')} "
+        f"pixels, random start unless set) on the same images with the same augmentation, optimizer and schedule, but "
+        f"for what its own overlay changes.",
+        f"Budget: {options.epochs} passes over all {n_images} training images, {wanted} images seen{span}. The views "
+        "of an image count once. Phase 1 of a method of two phases counts; it gets the part that its config gives it.",
+        "The last epoch is kept in every stage; nothing is chosen on validation images. The classifier and the decoder "
+        "on the frozen encoder are trained alike for all.",
+        "At each label budget the same patients keep their labels for all methods; each seed draws its own, and "
+        "smaller budgets lie inside larger ones. The images of the others stay, unlabelled.",
+    ]
+
+
+def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str]) -> dict[str, Any]:
+    records = {stage.folder: read_record(stage.folder) for stage in plan.stages}
+    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return {
+        "data_set": plan.data_set,
+        "budget": _budget_statement(plan, options),
+        "images_seen": plan.images_seen,
+        "methods": {
+            **{method.name: method.description for method in (*plan.methods, *plan.not_run)},
+            FOREST: "Random forest on 32 px thumbnails and grey-level histograms. Grades.",
+        },
+        "not_run": [method.name for method in plan.not_run],
+        "stages": [
+            {
+                "method": stage.method,
+                "labelled": stage.share,
+                "seed": stage.seed,
+                "stage": stage.kind,
+                "command": shlex.join(stage.command),
+                "state": "failed" if stage.folder in failures else state_of(stage),
+                "error": failures.get(stage.folder, ""),
+                "seconds": records[stage.folder].get("seconds"),
+            }
+            for stage in plan.stages
+        ],
+        "versions": {
+            "monai_semise": monai_semise.__version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, GPUs: "
+        f"{', '.join(gpus) or 'none'}",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _as_json(table: ResultTable) -> dict[str, Any]:
+    """The table as plain values; nan becomes None."""
+
+    def known(value: float | None) -> float | None:
+        return None if value is None or value != value else value
+
+    return {
+        "title": table.title,
+        "foot": table.foot,
+        "rows": [
+            {
+                "labelled": row.share,
+                "method": row.method,
+                "note": row.note,
+                "measures": {
+                    name: {
+                        "mean": known(cell.interval.mean),
+                        "low": known(cell.interval.low),
+                        "high": known(cell.interval.high),
+                        "runs": list(map(known, cell.values)),
+                        "mark": cell.mark,
+                        "p_value": cell.p_value,
+                    }
+                    for name, cell in row.cells.items()
+                },
+            }
+            for row in table.rows
+        ],
+    }

@@ -1,0 +1,197 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monai_semise.apps.compare.label_budget import reduce_labels
+from monai_semise.apps.compare.methods import Method, alpha_methods, choose_methods, find_methods
+from monai_semise.apps.compare.options import ComparisonOptions
+from monai_semise.apps.compare.stage import Stage
+from monai_semise.apps.compare.stage_configs import STAGES, config_digest, read_stage_config, settings_of_stages
+from monai_semise.apps.compare.training_budget import PHASE_2, TrainingBudget, share_epochs
+from monai_semise.data import graded_items, load_datalist
+from monai_semise.data.datalist import read_names
+from monai_semise.utils import InputError, find_semise_error
+
+__all__ = ["LabelBudget", "Plan", "make_plan"]
+
+EPOCHS = f"{PHASE_2}::trainer::max_epochs"
+NAMES = ("grades", "structures")
+"""What a datalist says beside its sections."""
+
+
+class LabelBudget(NamedTuple):
+    """What the runs of one share and seed learn from."""
+
+    share: float
+    seed: int
+    path: Path
+    """Datalist to write."""
+    content: dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """All that a comparison does."""
+
+    methods: list[Method]
+    """To run, in this order."""
+    not_run: list[Method]
+    """Known, but not asked for."""
+    alpha_methods: list[Method]
+    budgets: list[LabelBudget]
+    stages: list[Stage]
+    """In the order in which a run needs them."""
+    images_seen: dict[str, list[int]]
+    """In pretraining, by method: fewest and most of all runs."""
+    test: list[dict[str, Any]]
+    """Graded test images."""
+    configs: dict[str, tuple[Path, ...]]
+    """Files of each kind of stage, without a method."""
+    settings: dict[str, dict[str, str]]
+    """Passed on to each kind of stage."""
+    grade_names: list[str]
+    data_set: str
+    """What to call it."""
+
+
+def make_plan(options: ComparisonOptions) -> Plan:
+    """Everything that is to be run, with the exact settings.
+
+    Raises:
+        InputError: when an option, the datalist or a config cannot be used. What is wrong with one method alone only
+            keeps its runs from starting, see :attr:`monai_semise.apps.compare.stage.Stage.problem`.
+    """
+    available = find_methods(options.bundles)
+    methods = choose_methods(options.methods, available)
+    datalist = load_datalist(options.datalist, required=("training", "validation", "test"))
+    test = graded_items({"test": datalist["test"]})["test"]
+    if not test:
+        raise InputError(f"datalist {options.datalist}: no test image has a severity; the tables need some")
+    kinds = list(STAGES)
+    if not options.segmentation or not _has_masks(datalist):
+        kinds.remove("segmentation")
+    files: dict[str, tuple[Path, ...]] = {kind: (options.bundles / STAGES[kind], *options.overlays) for kind in STAGES}
+    for kind in kinds:
+        read_stage_config(files[kind])
+    settings = settings_of_stages(options.settings, files)
+    budgets = [_label_budget(options, datalist, share, seed) for share in options.shares for seed in _seeds(options)]
+    alphas = alpha_methods(options.alphas, available)
+    stages: list[Stage] = []
+    images_seen: dict[str, list[int]] = {}
+    digests = {kind: config_digest(files[kind]) for kind in kinds}
+    for method in (*methods, *alphas):
+        own_files = (*files["pretrain"], *([method.overlay] if method.overlay else []))
+        own_settings = {**settings["pretrain"], **method.settings}
+        seen = []
+        for budget in budgets:
+            epochs, problem = _share_epochs(own_files, own_settings, budget, options.epochs)
+            if epochs is not None:
+                seen.append(epochs.images)
+            made_of = {"configs": config_digest(own_files), "datalist": _digest(budget.content)}
+            stages += _run_stages(
+                options,
+                method,
+                budget,
+                {**files, "pretrain": own_files},
+                {**settings, "pretrain": {**own_settings, **({} if epochs is None else _as_text(epochs.epochs))}},
+                {**digests, "pretrain": _digest(made_of)},
+                [kind for kind in kinds if kind != "segmentation" or method in methods],
+                problem,
+            )
+        images_seen[method.name] = [min(seen), max(seen)] if seen else []
+    names = read_names(options.datalist, "grades")
+    n_grades = 1 + max(item["severity"] for name in datalist for item in datalist[name])
+    return Plan(
+        methods,
+        [method for method in available if method not in methods],
+        alphas,
+        budgets,
+        stages,
+        images_seen,
+        test,
+        files,
+        settings,
+        [str(grade) for grade in range(n_grades)] if names is None else names,
+        str(json.loads(options.datalist.read_text(encoding="utf-8")).get("name") or options.datalist.stem),
+    )
+
+
+def _run_stages(
+    options: ComparisonOptions,
+    method: Method,
+    budget: LabelBudget,
+    files: Mapping[str, tuple[Path, ...]],
+    settings: Mapping[str, Mapping[str, str]],
+    digests: Mapping[str, str],
+    kinds: Sequence[str],
+    problem: str,
+) -> list[Stage]:
+    """The stages of one run."""
+    root = options.out / "runs" / method.name / f"{budget.share:g}" / str(budget.seed)
+    epochs = {
+        "pretrain": None,  # shared between its phases
+        "classification": options.classification_epochs,
+        "segmentation": options.segmentation_epochs,
+    }
+    stages: list[Stage] = []
+    for kind in kinds:
+        own = {} if kind == "pretrain" else {"encoder": str(root / "pretrain" / "encoder.pt")}
+        chosen = epochs[kind]
+        given = {
+            "datalist": str(budget.path),
+            "output_dir": str(root / kind),
+            "seed": str(budget.seed),
+            "select": "last",  # for every method: nothing is chosen on validation images
+            **own,
+            **({} if chosen is None else {EPOCHS: str(chosen)}),
+            **settings[kind],
+        }
+        made_of = digests[kind] if kind == "pretrain" else f"{digests[kind]} {stages[0].digest}"
+        stages.append(
+            Stage(kind, method.name, budget.share, budget.seed, root / kind, files[kind], given, made_of, problem)
+        )
+    return stages
+
+
+def _share_epochs(
+    files: Sequence[Path], settings: Mapping[str, str], budget: LabelBudget, epochs: int
+) -> tuple[TrainingBudget | None, str]:
+    """How long a method trains, or why it cannot."""
+    items = [*budget.content["training"], *budget.content["unlabelled"]]
+    try:
+        return share_epochs(read_stage_config(files, settings), items, epochs), ""
+    except Exception as error:  # one bad method must not keep the others from running
+        reason = find_semise_error(error) or error
+        return None, (str(reason).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _label_budget(
+    options: ComparisonOptions, datalist: Mapping[str, Sequence[Mapping[str, Any]]], share: float, seed: int
+) -> LabelBudget:
+    path = options.out / "datalists" / f"{share:g}" / f"{seed}.json"
+    root = options.datalist.absolute().parent
+    names = {field: read_names(options.datalist, field) for field in NAMES}
+    header = {field: value for field, value in names.items() if value is not None}
+    return LabelBudget(share, seed, path, {**header, **reduce_labels(datalist, share, seed, root)})
+
+
+def _has_masks(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    return all(any("mask" in item for item in datalist[name]) for name in ("training", "validation", "test"))
+
+
+def _seeds(options: ComparisonOptions) -> range:
+    return range(options.n_seeds)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _as_text(settings: Mapping[str, int]) -> dict[str, str]:
+    return {name: str(value) for name, value in settings.items()}

@@ -1,0 +1,64 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from monai_semise.metrics import GradePrediction
+
+__all__ = ["MaskScores", "read_constant_mask", "read_mask_scores", "read_predictions"]
+
+SECTION = "test"
+CONSTANT = "constant-mask"
+
+
+class MaskScores(NamedTuple):
+    """Of one segmentation run, for N images and S structures."""
+
+    structures: list[str]
+    dice: Tensor
+    """Shape (N, S); nan where the image does not show the structure."""
+    iou: Tensor
+    """Likewise."""
+    groups: list[str]
+    """Patient of each image."""
+
+
+def read_predictions(folder: Path) -> GradePrediction:
+    """What a classification run predicts of the graded test images, in the order of the datalist."""
+    table = pd.read_csv(folder / "predictions.csv", dtype={"image": str, "group": str}, keep_default_na=False)
+    table = table[table["section"] == SECTION]
+    probabilities = [name for name in map(str, table) if name.startswith("probability_")]
+    return GradePrediction(
+        *(torch.from_numpy(table[name].to_numpy(copy=True)) for name in ("grade", probabilities, "score"))
+    )
+
+
+def read_mask_scores(folder: Path) -> MaskScores:
+    """How well a segmentation run outlines the annotated test images, in the order of the datalist."""
+    table = pd.read_csv(folder / "segmentation.csv", dtype=str, keep_default_na=False)
+    table = table[table["section"] == SECTION]
+    structures = list(dict.fromkeys(table["structure"]))
+    dice, iou = (
+        torch.from_numpy(table[name].replace("", "nan").astype(float).to_numpy().reshape(-1, len(structures)).copy())
+        for name in ("dice", "iou")
+    )
+    # an image without a patient stands for itself
+    groups = [
+        group or image for group, image in table.loc[:, ["group", "image"]].iloc[:: len(structures)].to_numpy().tolist()
+    ]
+    return MaskScores(structures, dice, iou, groups)
+
+
+def read_constant_mask(folder: Path) -> dict[str, float]:
+    """Dice and IoU of the one mask for all images that a segmentation run compares itself with: by measure, such as
+    ``lesion_dice``."""
+    rows = json.loads((folder / "summary.json").read_text(encoding="utf-8"))[SECTION]["rows"][CONSTANT]
+    return {name: float("nan") if interval[0] is None else interval[0] for name, interval in rows.items()}

@@ -1,0 +1,203 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_semise.apps.calibration import group_of
+from monai_semise.apps.compare.measured_rows import Run, measured_rows
+from monai_semise.apps.compare.methods import BASELINE_NAMES, FOREST, Method
+from monai_semise.apps.compare.options import ComparisonOptions
+from monai_semise.apps.compare.plan import Plan
+from monai_semise.apps.compare.result_table import Column, ResultTable, Row
+from monai_semise.apps.compare.run_results import (
+    CONSTANT,
+    MaskScores,
+    read_constant_mask,
+    read_mask_scores,
+    read_predictions,
+)
+from monai_semise.apps.compare.separability import patient_weights
+from monai_semise.apps.compare.stage import Stage, state_of
+from monai_semise.apps.evaluation_table import SHOWN
+from monai_semise.metrics import (
+    MEASURES,
+    GradePrediction,
+    constant_majority,
+    image_mean,
+    stratified_random,
+)
+
+__all__ = ["alpha_table", "classification_table", "segmentation_table"]
+
+Failures = Mapping[Path, str]
+NOT_RUN = "not run"
+FOOT = (
+    "Mean ± half width of its 95 % interval (Student's t) over {n} seeds; compared by a bootstrap over test patients "
+    "that is paired and Holm-corrected."
+)
+
+
+def classification_table(
+    plan: Plan, options: ComparisonOptions, failures: Failures, forests: Mapping[tuple[float, int], GradePrediction]
+) -> ResultTable:
+    """Table 1: grades of the test images by each method, and by predictors that use no representation.
+
+    Args:
+        plan: of the comparison.
+        options: of the comparison.
+        failures: what went wrong, by folder of the stage.
+        forests: predictions of the thumbnail forest, by share and seed.
+    """
+    n_grades = len(plan.grade_names)
+    columns = [Column(name, MEASURES[name].higher_is_better) for name in SHOWN]
+    weight, y = _weights(plan, options), _grades(plan)
+    rows: list[Row] = []
+    for share in options.shares:
+        runs, notes = _classification_runs(plan, plan.methods, share, failures, y)
+        seeds = [budget for budget in plan.budgets if budget.share == share]
+        made = {
+            BASELINE_NAMES[0]: [constant_majority(_known(budget.content), len(y), n_grades) for budget in seeds],
+            BASELINE_NAMES[1]: [
+                stratified_random(_known(budget.content), len(y), n_grades, budget.seed) for budget in seeds
+            ],
+            FOREST: [forests[share, budget.seed] for budget in seeds],
+        }
+        runs |= {name: [_measures(prediction, y) for prediction in made[name]] for name in BASELINE_NAMES}
+        rows += measured_rows(share, runs, columns, weight, notes)
+    foot = f"{len(y)} test images. {FOOT.format(n=options.n_seeds)}"
+    return ResultTable("Table 1: severity classification", columns, rows, foot)
+
+
+def alpha_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable:
+    """What the runs of different alpha come to; the rows are in the order of the alphas."""
+    columns = [Column("macro_f1", True)]
+    weight, y = _weights(plan, options), _grades(plan)
+    rows: list[Row] = []
+    for share in options.shares:
+        runs, notes = _classification_runs(plan, plan.alpha_methods, share, failures, y, known_only=True)
+        rows += measured_rows(share, runs, columns, weight, notes)
+    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, FOOT.format(n=options.n_seeds))
+
+
+def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable | None:
+    """Table 2: masks of the test images; None when nothing was segmented."""
+    if not any(stage.kind == "segmentation" for stage in plan.stages):
+        return None
+    columns = [Column("iou", True), Column("dice", True)]
+    rows: list[Row] = []
+    n_images = 0
+    for share in options.shares:
+        stages, notes = _stages(plan, plan.methods, "segmentation", share, failures)
+        scores = {name: [read_mask_scores(stage.folder) for stage in own] for name, own in stages.items()}
+        every = [score for own in scores.values() for score in own]
+        if not every:
+            rows += [Row(share, name, {}, notes[name]) for name in scores]
+            continue
+        n_images = len(every[0].groups)
+        structures = every[0].structures
+        if len(structures) > 1:
+            each = [Column(f"{structure}_{name}", True) for structure in structures for name in ("iou", "dice")]
+            columns = [*columns[:2], *each]
+        weight = patient_weights(every[0].groups, options.n_resamples)
+        runs: dict[str, list[Run]] = {name: [_mask_measures(score) for score in own] for name, own in scores.items()}
+        first = next(own for own in stages.values() if own)
+        runs[CONSTANT] = [_constant_measures(read_constant_mask(stage.folder), structures) for stage in first]
+        rows += measured_rows(share, runs, columns, weight, notes, unmarked=[CONSTANT])
+    foot = (
+        f"{n_images} test images, means over those that show the structure. {FOOT.format(n=options.n_seeds)} One mask "
+        f"for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
+    )
+    return ResultTable("Table 2: segmentation", columns, rows, foot)
+
+
+def _not_above_constant(rows: Sequence[Row]) -> str:
+    floor = {row.share: row.cells["dice"].interval.mean for row in rows if row.method == CONSTANT}
+    below = [
+        f"{row.method} at {100 * row.share:g} %"
+        for row in rows
+        if row.cells and row.method != CONSTANT and not row.cells["dice"].interval.mean > floor[row.share]
+    ]
+    return f"no better than it in Dice: {', '.join(below)}." if below else "all are better than it in Dice."
+
+
+def _classification_runs(
+    plan: Plan, methods: Sequence[Method], share: float, failures: Failures, y: Tensor, known_only: bool = False
+) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    stages, notes = _stages(plan, methods, "classification", share, failures, known_only)
+    runs = {name: [_measures(read_predictions(stage.folder), y) for stage in own] for name, own in stages.items()}
+    return runs, notes
+
+
+def _stages(
+    plan: Plan, methods: Sequence[Method], kind: str, share: float, failures: Failures, known_only: bool = False
+) -> tuple[dict[str, list[Stage]], dict[str, str]]:
+    """Finished stages of each method, and what is to be said of the others."""
+    finished: dict[str, list[Stage]] = {}
+    notes: dict[str, str] = {}
+    for method in methods:
+        own = [s for s in plan.stages if (s.method, s.kind, s.share) == (method.name, kind, share)]
+        finished[method.name] = [
+            stage for stage in own if stage.folder not in failures and state_of(stage) == "finished"
+        ]
+        wrong = list(dict.fromkeys(failures[stage.folder] for stage in own if stage.folder in failures))
+        n_finished = len(finished[method.name])
+        if n_finished < len(own):
+            reason = f"failed: {'; '.join(wrong)}" if wrong else NOT_RUN
+            notes[method.name] = reason if not n_finished else f"{n_finished} of {len(own)} runs; {reason}"
+    if not known_only:
+        finished |= {method.name: [] for method in plan.not_run}
+        notes |= {method.name: NOT_RUN for method in plan.not_run}
+    return finished, notes
+
+
+def _grades(plan: Plan) -> Tensor:
+    return torch.tensor([item["severity"] for item in plan.test])
+
+
+def _known(content: Mapping[str, Any]) -> Tensor:
+    return torch.tensor([item["severity"] for item in content["training"]])
+
+
+def _weights(plan: Plan, options: ComparisonOptions) -> Tensor:
+    return patient_weights([group_of(item) for item in plan.test], options.n_resamples)
+
+
+def _measures(prediction: GradePrediction, y: Tensor) -> Run:
+    return {name: partial(MEASURES[name].function, getattr(prediction, MEASURES[name].part), y) for name in SHOWN}
+
+
+def _mask_measures(scores: MaskScores) -> Run:
+    parts = {"iou": scores.iou, "dice": scores.dice}
+    each = {
+        f"{structure}_{name}": partial(_mean_where_known, values[:, n])
+        for n, structure in enumerate(scores.structures)
+        for name, values in parts.items()
+    }
+
+    def over_structures(name: str, weight: Tensor) -> Tensor:
+        return torch.stack([each[f"{s}_{name}"](weight) for s in scores.structures]).mean(dim=0)
+
+    return {**each, **{name: partial(over_structures, name) for name in parts}}
+
+
+def _mean_where_known(values: Tensor, weight: Tensor) -> Tensor:
+    known = ~values.isnan()
+    return image_mean(values[known], weight[known])
+
+
+def _constant_measures(values: Mapping[str, float], structures: Sequence[str]) -> Run:
+    means = {name: sum(values[f"{s}_{name}"] for s in structures) / len(structures) for name in ("iou", "dice")}
+    every = {**values, **means}
+    return {name: partial(_always, value) for name, value in every.items()}
+
+
+def _always(value: float, weight: Tensor) -> Tensor:
+    return weight.new_full(weight.shape[1:], value)

@@ -1,0 +1,71 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from monai.bundle import ConfigParser
+from torch.utils.data import Sampler
+
+__all__ = ["PHASE_1", "PHASE_2", "TrainingBudget", "share_epochs"]
+
+PHASE_1, PHASE_2 = "discriminate", "train"
+EPOCHS = "trainer::max_epochs"
+
+
+class TrainingBudget(NamedTuple):
+    """How long a method trains.
+
+    Example:
+        >>> TrainingBudget({"train::trainer::max_epochs": 20}, images=2000).images
+        2000
+    """
+
+    epochs: dict[str, int]
+    """Setting of the pretraining bundle, for each phase that the method has."""
+    images: int
+    """That it sees, phase 1 included; an image counts as often as it is seen, its views as one."""
+
+
+def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epochs: int) -> TrainingBudget:
+    """Epochs of each phase of a method, so that all methods see about as many images.
+
+    The budget is ``epochs`` times all training images, graded or not. What a method calls an epoch may be less than
+    that: batches of graded images alone, whole batches only. A method of two phases gives phase 1 the part that its
+    config gives it; at least one epoch is left for each.
+
+    Args:
+        config: pretraining bundle with the method and all settings.
+        items: training images and unlabelled ones, each with its ``severity``.
+        epochs: passes over all training images.
+
+    Returns:
+        the epochs, and what they come to; the difference to the budget is less than an epoch of each phase.
+    """
+    # a tuple: the parser would look for references in every item of a list
+    config.set(tuple(items), "training_items")
+    config.parse()
+    config.get_parsed_content("imports")
+    wanted = epochs * len(items)
+    spent, shared = 0, {}
+    if _has_phase_1(config):
+        first, second = (config.get(f"{phase}::{EPOCHS}") for phase in (PHASE_1, PHASE_2))
+        each = _images_per_epoch(config, PHASE_1)
+        n_epochs = max(1, round(wanted * first / (first + second) / each))
+        shared[f"{PHASE_1}::{EPOCHS}"] = n_epochs
+        spent = n_epochs * each
+    each = _images_per_epoch(config, PHASE_2)
+    n_epochs = max(1, round((wanted - spent) / each))
+    shared[f"{PHASE_2}::{EPOCHS}"] = n_epochs
+    return TrainingBudget(shared, spent + n_epochs * each)
+
+
+def _has_phase_1(config: ConfigParser) -> bool:
+    return any(f"{PHASE_1}::trainer" in str(step).replace("#", "::") for step in config.get("run"))
+
+
+def _images_per_epoch(config: ConfigParser, phase: str) -> int:
+    sampler: Sampler = config.get_parsed_content(f"{phase}::sampler")
+    return len(sampler) * len(next(iter(sampler)))  # type: ignore[arg-type]

@@ -1,0 +1,100 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import torch
+from monai.utils import LossReduction
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from monai_semise.losses.reduction import reduce_loss
+from monai_semise.utils import gather_with_gradient
+
+__all__ = ["RankNContrastLoss", "rank_n_contrast_loss"]
+
+
+def rank_n_contrast_loss(
+    input: Tensor, labels: Tensor, temperature: float = 2.0, reduction: LossReduction | str = "mean"
+) -> Tensor:
+    r"""Rank-N-Contrast: the nearer two labels, the nearer their embeddings (Zha et al. 2023, arXiv 2210.01189).
+
+    .. math::
+        L = \frac{1}{N (N - 1)} \sum_i \sum_{j \neq i} -\log
+            \frac{\exp(-\lVert v_i - v_j \rVert / \tau)}{\sum_{k \in S_{ij}} \exp(-\lVert v_i - v_k \rVert / \tau)},
+        \qquad S_{ij} = \{k \neq i : |y_i - y_k| \geq |y_i - y_j|\}
+
+    A row is sorted by the distance of its labels from the anchor's, furthest first; then the sum over :math:`S_{ij}` is
+    a running one, read where the ties of j end. Time is of order N² (D + log N), memory N² + N x D. All in float32 or
+    float64.
+
+    Args:
+        input: embeddings of shape (N, D), the views of an image as rows of their own.
+        labels: label of each row, such as its grade, shape (N,); a negative label marks a row without one, which is
+            left out.
+        temperature: :math:`\tau > 0`; the paper's is 2.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Returns:
+        scalar, or one value an ordered pair for ``"none"``: pair by pair of the first anchor, the labels furthest from
+        its own first, and so on. 0 when there is no pair.
+
+    Example:
+        >>> import torch
+        >>> grades = torch.tensor([0, 1, 2])
+        >>> in_order = rank_n_contrast_loss(torch.tensor([[0.0], [1.0], [2.0]]), grades)
+        >>> not_in_order = rank_n_contrast_loss(torch.tensor([[0.0], [2.0], [1.0]]), grades)
+        >>> bool(in_order < not_in_order)
+        True
+    """
+    labelled = labels >= 0
+    rows, labels = input[labelled], labels[labelled]
+    with torch.autocast(device_type=rows.device.type, enabled=False):
+        rows = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+        rows = rows - rows.mean(dim=0).detach()  # moves no distance, but the product cancels less
+        logits = _off_diagonal(-torch.cdist(rows, rows, compute_mode="use_mm_for_euclid_dist")) / temperature
+        apart = _off_diagonal((labels[:, None] - labels).abs())
+        nearer, order = apart.neg().sort(dim=1)
+        logits = logits.gather(1, order)
+        end_of_ties = torch.searchsorted(nearer, nearer, right=True) - 1
+        at_least_as_far = logits.logcumsumexp(dim=1).gather(1, end_of_ties)
+    return reduce_loss((at_least_as_far - logits).flatten(), reduction)
+
+
+def _off_diagonal(matrix: Tensor) -> Tensor:
+    """The square matrix (N, N) without its diagonal, shape (N, N - 1)."""
+    n = len(matrix)
+    return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1) if n > 1 else matrix[:, :0]
+
+
+class RankNContrastLoss(_Loss):
+    """Module form of :func:`rank_n_contrast_loss`.
+
+    In a distributed run, the embeddings of all ranks are compared.
+
+    Args:
+        temperature: see :func:`rank_n_contrast_loss`.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Example:
+        >>> import torch
+        >>> loss = RankNContrastLoss()
+        >>> loss(torch.randn(8, 16), torch.tensor([0, 0, 1, 1, 2, 2, -1, -1])).isfinite()
+        tensor(True)
+    """
+
+    def __init__(self, temperature: float = 2.0, reduction: LossReduction | str = LossReduction.MEAN) -> None:
+        super().__init__(reduction=LossReduction(reduction).value)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
+        self.temperature = temperature
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """
+        Args:
+            input: embeddings of shape (N, D).
+            target: label of each, shape (N,), negative for none.
+        """
+        return rank_n_contrast_loss(
+            gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction
+        )

@@ -1,0 +1,156 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from monai_semise.__main__ import main
+from tests.bundles.harness import ROOT
+
+SETTINGS = (
+    "backbone=resnet10",
+    "image_size=32",
+    "embedding_dim=16",
+    "batch_size=12",
+    "hidden_channels=[16,8]",
+    "decoder_channels=[16,16,8,8,8]",
+    "n_resamples=20",
+)
+
+
+@pytest.fixture
+def bundles(tmp_path):
+    """The shipped configs with two methods that work and one that does not."""
+    folder = shutil.copytree(ROOT / "bundles", tmp_path / "bundles")
+    for file in (folder / "methods").iterdir():
+        if file.stem not in ("simclr", "semise"):
+            file.unlink()
+    (folder / "methods" / "bad.json").write_text('{"train::sampler": {"_target_": "monai_semise.data.NoSuch"}}')
+    (folder / "methods" / "later.json").write_text('{"_desc_": "<i>not yet</i>"}')
+    return folder
+
+
+def options(datalist, out, bundles, *more):
+    given = [part for setting in SETTINGS for part in ("--set", setting)]
+    epochs = ["--epochs", "2", "--classification_epochs", "1", "--segmentation_epochs", "1"]
+    return [
+        *("compare", "--datalist", str(datalist), "--out", str(out), "--bundles", str(bundles)),
+        *("--methods", "simclr,semise,bad", "--seeds", "2", "--n_resamples", "50", *epochs, *given, *more),
+    ]
+
+
+def test_kill_resume_and_results(phantoms, tmp_path, bundles, capsys):
+    out = tmp_path / "results"
+    start = subprocess.Popen(
+        [sys.executable, "-m", "monai_semise", *options(phantoms(), out, bundles)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    first = out / "runs" / "simclr" / "1" / "0" / "pretrain"
+    deadline = time.monotonic() + 240
+    while not (first.parent / "classification" / "stage.json").exists() and time.monotonic() < deadline:
+        assert start.poll() is None
+        time.sleep(0.1)
+    # while it runs, nobody else may work there
+    assert main(options(phantoms(), out, bundles)) == 1
+    assert "still works in" in capsys.readouterr().err
+    os.killpg(start.pid, signal.SIGKILL)
+    start.wait()
+    trained = (first / "model.pt").stat().st_mtime_ns
+
+    assert main(options(phantoms(), out, bundles)) == 0
+    said = capsys.readouterr()
+    assert "comparison.html" in said.out
+    assert (first / "model.pt").stat().st_mtime_ns == trained
+
+    rows = list(csv.DictReader((out / "table1.csv").open(newline="")))
+    measures = {(row["method"], row["measure"]): row for row in rows}
+    for method in ("simclr", "semise", "constant-majority", "stratified-random", "thumbnail-forest"):
+        assert measures[method, "macro_f1"]["runs"] == "2"
+        assert 0 <= float(measures[method, "macro_f1"]["mean"]) <= 1
+    assert "NoSuch" in measures["bad", ""]["note"]
+    assert measures["later", ""]["note"] == "not run"
+    segmentation = {row["method"]: row for row in csv.DictReader((out / "table2.csv").open(newline=""))}
+    assert segmentation["semise"]["runs"] == segmentation["constant-mask"]["runs"] == "2"
+    for stem in ("table1", "table2"):
+        assert (out / f"{stem}.md").stat().st_size > 200 < (out / f"{stem}.tex").stat().st_size
+    for picture in ("fig2_heat_maps.png", "embedding.png"):
+        with Image.open(out / picture) as image:
+            assert len(set(image.convert("L").resize((64, 64)).getdata())) > 20
+    assert (out / "embedding.svg").read_text().startswith("<?xml")
+
+    page = (out / "comparison.html").read_text()
+    assert not re.search(r"<script|src=\"(?!data:)|href=\"(?!#)", page)
+    assert "<i>not yet</i>" not in page
+    assert "&lt;i&gt;not yet" in page
+    content = json.loads((out / "comparison.json").read_text())
+    assert [stage["state"] for stage in content["stages"]] == ["finished"] * 12 + ["failed"] * 6
+    assert content["images_seen"].keys() == {"simclr", "semise", "bad"}
+    assert content["tables"]["table1"]["rows"][0]["measures"]["macro_f1"]["runs"]
+    # neither patients nor images
+    for file in (
+        *out.glob("*.csv"),
+        *out.glob("*.md"),
+        *out.glob("*.tex"),
+        out / "comparison.json",
+        out / "comparison.html",
+    ):
+        assert not re.search(r"(training|validation|test)_\d", file.read_text()), file.name
+
+
+def test_dry_run_does_nothing(phantoms, tmp_path, bundles, capsys):
+    out = tmp_path / "results"
+    assert main(options(phantoms(), out, bundles, "--dry_run", "--labelled", "0.5,1", "--alphas", "0.25")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not out.exists()
+    commands = [line for line in lines if line.startswith("python -m monai.bundle run")]
+    assert len(commands) == 3 * 4 * 3 + 4 * 2  # alphas are not segmented
+    assert any("--alpha 0.25" in command for command in commands)
+    assert all("--backbone resnet10" in command for command in commands)
+    assert any("Budget: 2 passes over all" in line for line in lines)
+    assert any("cannot run" in line and "NoSuch" in line for line in lines)
+
+
+def test_the_overlay_is_laid_over_every_bundle_and_the_method_over_it(phantoms, tmp_path, bundles, capsys):
+    fundus = bundles / "fundus.json"
+    assert main(options(phantoms(), tmp_path / "out", bundles, "--dry_run", "--overlay", str(fundus))) == 0
+    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("python")]
+    assert all(str(fundus) in command for command in commands)
+    assert commands[0].index("fundus.json") < commands[0].index("simclr.json")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--methods", "simclr,semis"], 'methods: unknown method "semis"; did you mean "semise"?'),
+        (["--labelled", "0,1"], "labelled: 0.0 is not a share in (0, 1]"),
+        (["--labelled", "a"], "labelled: 'a' is not a list of numbers such as 0.25,1"),
+        (["--alphas", "2"], "alphas: 2 is not in [0, 1]"),
+        (["--set", "backbon=resnet18"], 'set: no bundle has a setting "backbon"; did you mean "backbone"?'),
+        (["--overlay", "none.json"], "none.json: does not exist"),
+        (["--datalist", "none.json"], "datalist none.json: cannot be read"),
+        (["--seeds", "0"], "seeds: 0 is less than 1"),
+    ],
+)
+def test_bad_input_is_one_line(phantoms, tmp_path, bundles, capsys, more, message):
+    assert main(options(phantoms(), tmp_path / "out", bundles, *more)) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.startswith("Error: ")
+    assert not Path(tmp_path / "out" / "runs").exists()

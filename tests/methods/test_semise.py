@@ -1,0 +1,56 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from monai_semise.data import PairDataset
+from tests.bundles.harness import ROOT
+from tests.methods.harness import assert_learns, first_batch, loss_of, part, read_overlay, silent_gradients, start
+
+SHORT = {"semise-paper": {"epochs": 2, "n_training_pairs": 640, "encoder_lr": 0.02, "head_lr": 0.02}}
+
+
+@pytest.mark.parametrize("name", ["semise", "semise-0.7", "semise-paper", "conpro"])
+def test_learns(tmp_path, name):
+    assert_learns(tmp_path, name, **{"epochs": 4, "discriminate__trainer__max_epochs": 1, **SHORT.get(name, {})})
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("semise", 0.5), ("semise-0.7", 0.7), ("semise-paper", 0.5)])
+def test_semise_joins_both_terms(tmp_path, name, alpha):
+    flow = start(tmp_path, name, n_training_pairs=30)
+    images, target = first_batch(flow)
+    loss = loss_of(flow, images, target)
+    terms = part(flow, "train::loss").terms
+    assert float(loss) == pytest.approx(alpha * float(terms["nt_xent"]) + (1 - alpha) * float(terms["preference"]))
+    assert silent_gradients(part(flow, "network"), loss) == []
+
+
+def test_conpro_is_preference_alone_after_the_margin_loss(tmp_path):
+    flow = start(tmp_path, "conpro", phantoms__unlabelled_fraction=0.4)
+    images, target = first_batch(flow)
+    assert target["severity"].min() == 0
+    loss = loss_of(flow, images, target)
+    terms = part(flow, "train::loss").terms
+    assert float(terms["nt_xent"]) == 0
+    assert float(loss) == pytest.approx(float(terms["preference"]))
+    assert 0.127 < float(loss) < 2.13  # the logistic loss of a difference of cosine distances, unscaled
+    assert silent_gradients(part(flow, "network"), loss) == []
+    assert flow.parser.get("run")[:2] == ["$@discriminate::trainer.run()", "$@train::trainer.run()"]
+
+
+def test_the_papers_exact_version_has_the_settings_of_the_recipes(tmp_path):
+    recipe = json.loads((ROOT / "bundles" / "recipes" / "vindr_mammo.json").read_text(encoding="utf-8"))
+    content = read_overlay("semise-paper")
+    of_method = {key: value for key, value in recipe.items() if key in content} | {"_desc_": content["_desc_"]}
+    drawn = {key: content[key] for key in ("settings::method", "settings::pairs", "pairs")}
+    assert content == {**of_method, **drawn}
+    assert {"alpha", "preference_scale", "encoder_lr", "head_lr", "batch_size", "train::dataset"} <= set(of_method)
+    flow = start(tmp_path, "semise-paper", n_training_pairs=30)
+    assert isinstance(part(flow, "train::dataset"), PairDataset)
+    _, target = first_batch(flow)
+    assert target["pairs"].shape == (12, 2)
+    assert [group["lr"] for group in part(flow, "train::optimizer").param_groups] == [0.001, 0.1]
