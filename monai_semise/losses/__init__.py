@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from monai_semise.losses.barlow_twins import BarlowTwinsLoss, barlow_twins_terms
+from monai_semise.losses.barlow_twins import CrossCorrelationLoss, barlow_twins_terms
 from monai_semise.losses.corn import OrdinalCornLoss
 from monai_semise.losses.cosine import cosine_distance
 from monai_semise.losses.dice_cross_entropy import DiceCrossEntropyLoss
@@ -23,7 +23,7 @@ from monai_semise.losses.semise import HealthyAnomalyLoss, SemiseLoss, semise_lo
 from monai_semise.losses.supervised_contrastive import SupervisedContrastiveLoss, supervised_contrastive_loss
 
 __all__ = [
-    "BarlowTwinsLoss",
+    "CrossCorrelationLoss",
     "DiceCrossEntropyLoss",
     "HealthyAnomalyLoss",
     "MarginContrastiveLoss",

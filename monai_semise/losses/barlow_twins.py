@@ -9,7 +9,7 @@ from torch.nn.modules.loss import _Loss
 
 from monai_semise.utils import gather_with_gradient
 
-__all__ = ["BarlowTwinsLoss", "barlow_twins_terms"]
+__all__ = ["CrossCorrelationLoss", "barlow_twins_terms"]
 
 _EPS = 1e-5
 
@@ -56,7 +56,7 @@ def _standardized(view: Tensor) -> Tensor:
     return centred * (centred.square().mean(dim=0) + _EPS).rsqrt()
 
 
-class BarlowTwinsLoss(_Loss):
+class CrossCorrelationLoss(_Loss):
     r"""Barlow Twins: :math:`s (I + \lambda R)`; see :func:`barlow_twins_terms`.
 
     In a distributed run, the correlation is that over the images of all ranks.
@@ -70,7 +70,7 @@ class BarlowTwinsLoss(_Loss):
 
     Example:
         >>> import torch
-        >>> loss = BarlowTwinsLoss(scale=1 / 16)
+        >>> loss = CrossCorrelationLoss(scale=1 / 16)
         >>> value = loss(torch.randn(8, 16), torch.randn(8, 16))
         >>> bool(torch.isclose(value, loss.terms["invariance"] + 0.005 * loss.terms["redundancy"]))
         True
