@@ -17,7 +17,17 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_semise.engines import ViewInferer
-from monai_semise.losses import HealthyAnomalyLoss, MarginContrastiveLoss, PreferenceLoss, SemiseLoss
+from monai_semise.losses import (
+    CrossCorrelationLoss,
+    HealthyAnomalyLoss,
+    MarginContrastiveLoss,
+    PreferenceLoss,
+    RankNContrastLoss,
+    SemiseLoss,
+    SupervisedContrastiveLoss,
+)
+from monai_semise.methods.labelled_rows_loss import LabelledRowsLoss
+from monai_semise.methods.view_pair_loss import ViewPairLoss
 from monai_semise.metrics import (
     EmbeddingCollapse,
     GradeAccuracy,
@@ -124,6 +134,9 @@ LOSSES = {
     "weighted explicit pairs": (SemiseLoss(0.5), pairs_of),
     "explicit pairs on one rank": (SemiseLoss(0.5), pairs_of_the_first_rank),
     "no explicit pair": (SemiseLoss(0.0), no_pairs),
+    "supervised contrastive": (LabelledRowsLoss(SupervisedContrastiveLoss()), grades_of),
+    "rank-n-contrast": (LabelledRowsLoss(RankNContrastLoss()), grades_of),
+    "barlow twins": (ViewPairLoss(CrossCorrelationLoss()), grades_of),
 }
 
 
