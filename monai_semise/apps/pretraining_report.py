@@ -22,6 +22,7 @@ from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictio
 from monai_semise.severity import CalibratedSeverity, SeverityCalibrator
 from monai_semise.utils import (
     save_checkpoint,
+    unwrap,
     write_json,
     write_whole,
 )
@@ -75,7 +76,7 @@ class PretrainingReport(TrainingReport):
         coverage: float = 0.9,
         n_resamples: int = 1000,
     ) -> None:
-        settings = {**(settings or {}), "grade_names": grade_names}
+        settings = {**(settings or {}), "grade_names": grade_names, "network": type(unwrap(network)).__name__}
         super().__init__(output_dir, network, checkpoint, sections, settings, num_workers, n_resamples)
         self.training = training
         self.training_items = training_items

@@ -14,6 +14,8 @@ from monai_semise.utils import InputError, write_json
 __all__ = ["read_run_settings", "write_run_settings"]
 
 FILE = "settings.json"
+SCORED = "SemiseNet"
+"""Network of a pretraining run that inference knows."""
 
 
 def write_run_settings(folder: str | os.PathLike, settings: Mapping[str, Any]) -> None:
@@ -22,10 +24,10 @@ def write_run_settings(folder: str | os.PathLike, settings: Mapping[str, Any]) -
 
 
 def read_run_settings(folder: str | os.PathLike) -> dict[str, Any]:
-    """The settings of a finished training run.
+    """The settings of a finished training run, for use on new images.
 
     Raises:
-        InputError: when the folder holds no finished run.
+        InputError: when the folder holds no finished run, or one of a method that only leaves an encoder.
     """
     path = Path(folder) / FILE
     try:
@@ -38,4 +40,9 @@ def read_run_settings(folder: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"run_dir: {path} cannot be read ({error}); train again") from error
     if not isinstance(settings, dict):
         raise InputError(f"run_dir: {path} is not an object of settings; train again")
+    if settings.get("network", SCORED) != SCORED:
+        raise InputError(
+            f"run_dir: {folder} holds a {settings['network']} of the method {settings.get('method')}, and severity is "
+            f"inferred with a {SCORED} alone; train semise_classification on its encoder.pt, and name that run"
+        )
     return settings

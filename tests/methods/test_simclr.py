@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from ignite.engine import Events
 
+from monai_semise.apps import read_run_settings
+from monai_semise.utils import InputError
 from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start, train
 
 
@@ -38,3 +41,10 @@ def test_an_interrupted_run_ends_as_a_whole_one(tmp_path):
     part(flow, "train::trainer").run()
     resumed = part(flow, "network").state_dict()
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+
+def test_a_run_says_that_it_only_leaves_an_encoder(tmp_path):
+    flow = start(tmp_path, "simclr", select="last")
+    flow.run()
+    with pytest.raises(InputError, match="holds a ProjectionNet of the method simclr.* train semise_classification"):
+        read_run_settings(tmp_path / "run")
