@@ -46,5 +46,5 @@ def test_an_interrupted_run_ends_as_a_whole_one(tmp_path):
 def test_a_run_says_that_it_only_leaves_an_encoder(tmp_path):
     flow = start(tmp_path, "simclr", select="last")
     flow.run()
-    with pytest.raises(InputError, match="holds a ProjectionNet of the method simclr.* train semise_classification"):
+    with pytest.raises(InputError, match=r"holds a ProjectionNet of the method simclr.* train semise_classification"):
         read_run_settings(tmp_path / "run")
