@@ -1,0 +1,125 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the switches ``bf16`` and ``channels_last`` are worth: training steps of a classifier on tensors in memory.
+
+They alternate in each round; ratios are taken within a round.
+
+    python benchmarks/training_switches.py --out docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from monai.inferers import SimpleInferer
+from page import machine, write_section
+from torch.nn import functional as F
+
+from monai_semise.engines import BFloat16Inferer
+from monai_semise.networks import SeverityClassifier
+
+SWITCHES = {
+    "neither": (False, False),
+    "`channels_last`": (False, True),
+    "`bf16`": (True, False),
+    "both": (True, True),
+}
+N_GRADES = 5
+
+
+def steps_per_second(
+    backbone: str, size: int, batch_size: int, bf16: bool, channels_last: bool, seconds: float
+) -> float:
+    """Images a second of forward pass, backward pass and optimizer step."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    layout = torch.channels_last if channels_last else torch.preserve_format
+    torch.manual_seed(0)
+    network = SeverityClassifier(N_GRADES, backbone, in_channels=3, freeze=False).to(device)
+    network.to(memory_format=layout)  # pyrefly: ignore  # torch has it, its annotations do not
+    network.train()
+    images = torch.rand(batch_size, 3, size, size, device=device).to(memory_format=layout)
+    grades = torch.randint(N_GRADES, (batch_size,), device=device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+    inferer = BFloat16Inferer(SimpleInferer(), enabled=bf16)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(inferer(images, network), grades).backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    step()
+    step()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step()
+        count += 1
+    return count * batch_size / (time.perf_counter() - start)
+
+
+def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]]]) -> str:
+    """The section, in Markdown."""
+
+    def cell(values: list[float], digits: int) -> str:
+        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    lines = [
+        "## Training switches",
+        "",
+        f"Images a second of training steps, {arguments.size} px, batch {arguments.batch_size}, float32 weights, SGD; "
+        f"median (smallest to largest) over {arguments.rounds} rounds.",
+        "",
+        "```text",
+        f"python {' '.join(sys.argv)}",
+        "```",
+        "",
+        f"{machine()}; {chip}.",
+        "",
+        "| encoder | switch | images a second | ratio to neither |",
+        "|---|---|---|---|",
+    ]
+    for backbone, rounds in found.items():
+        for name in SWITCHES:
+            rates = cell([rates[name] for rates in rounds], 1)
+            ratios = cell([rates[name] / rates["neither"] for rates in rounds], 2)
+            lines.append(f"| {backbone} | {name} | {rates} | {ratios} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of steps, a round and a switch")
+    parser.add_argument("--backbones", nargs="+", default=["resnet10", "resnet50"])
+    parser.add_argument("--size", type=int, default=192, help="pixels along each axis")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--out", type=Path, help="Markdown file whose section to replace; printed otherwise")
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {backbone: [] for backbone in arguments.backbones}
+    for backbone, rounds in found.items():
+        for _ in range(arguments.rounds):
+            rounds.append(
+                {
+                    name: steps_per_second(backbone, arguments.size, arguments.batch_size, *on, arguments.seconds)
+                    for name, on in SWITCHES.items()
+                }
+            )
+            print(backbone, rounds[-1], file=sys.stderr)
+    section = report(arguments, found)
+    if arguments.out is None:
+        print(section)
+    else:
+        write_section(arguments.out, section)
+
+
+if __name__ == "__main__":
+    main()
