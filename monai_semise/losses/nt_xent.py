@@ -6,11 +6,10 @@ from __future__ import annotations
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from monai_semise.losses.cosine import cosine_similarity_matrix
 from monai_semise.losses.reduction import reduce_loss
-from monai_semise.utils import gather_with_gradient
+from monai_semise.losses.temperature_loss import TemperatureLoss
 
 __all__ = ["NTXentLoss", "nt_xent_loss"]
 
@@ -54,7 +53,7 @@ def nt_xent_loss(
     return reduce_loss(logits.masked_fill(itself, -torch.inf).logsumexp(dim=1) - positive, reduction)
 
 
-class NTXentLoss(_Loss):
+class NTXentLoss(TemperatureLoss):
     """Module form of :func:`nt_xent_loss`.
 
     In a distributed run, the images of all ranks are each other's negatives.
@@ -71,15 +70,12 @@ class NTXentLoss(_Loss):
     """
 
     def __init__(self, temperature: float = 0.5, reduction: LossReduction | str = LossReduction.MEAN) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
-        self.temperature = temperature
+        super().__init__(temperature, reduction)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def compare(self, input: Tensor, target: Tensor) -> Tensor:
         """
         Args:
             input: embeddings of the first view, shape (N, D).
             target: embeddings of the second view, shape (N, D).
         """
-        return nt_xent_loss(gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction)
+        return nt_xent_loss(input, target, self.temperature, self.reduction)

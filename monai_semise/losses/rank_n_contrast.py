@@ -6,10 +6,9 @@ from __future__ import annotations
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from monai_semise.losses.reduction import reduce_loss
-from monai_semise.utils import gather_with_gradient
+from monai_semise.losses.temperature_loss import TemperatureLoss
 
 __all__ = ["RankNContrastLoss", "rank_n_contrast_loss"]
 
@@ -67,7 +66,7 @@ def _off_diagonal(matrix: Tensor) -> Tensor:
     return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1) if n > 1 else matrix[:, :0]
 
 
-class RankNContrastLoss(_Loss):
+class RankNContrastLoss(TemperatureLoss):
     """Module form of :func:`rank_n_contrast_loss`.
 
     In a distributed run, the embeddings of all ranks are compared.
@@ -84,17 +83,12 @@ class RankNContrastLoss(_Loss):
     """
 
     def __init__(self, temperature: float = 2.0, reduction: LossReduction | str = LossReduction.MEAN) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
-        self.temperature = temperature
+        super().__init__(temperature, reduction)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def compare(self, input: Tensor, target: Tensor) -> Tensor:
         """
         Args:
             input: embeddings of shape (N, D).
             target: label of each, shape (N,), negative for none.
         """
-        return rank_n_contrast_loss(
-            gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction
-        )
+        return rank_n_contrast_loss(input, target, self.temperature, self.reduction)

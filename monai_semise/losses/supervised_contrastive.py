@@ -6,11 +6,10 @@ from __future__ import annotations
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from monai_semise.losses.cosine import cosine_similarity_matrix, unit_vectors
 from monai_semise.losses.reduction import reduce_loss
-from monai_semise.utils import gather_with_gradient
+from monai_semise.losses.temperature_loss import TemperatureLoss
 
 __all__ = ["SupervisedContrastiveLoss", "supervised_contrastive_loss"]
 
@@ -56,7 +55,7 @@ def supervised_contrastive_loss(
     return reduce_loss(others[anchor] - positives[anchor] / n_positives[anchor], reduction)
 
 
-class SupervisedContrastiveLoss(_Loss):
+class SupervisedContrastiveLoss(TemperatureLoss):
     """Module form of :func:`supervised_contrastive_loss`.
 
     In a distributed run, the embeddings of all ranks are compared.
@@ -73,17 +72,12 @@ class SupervisedContrastiveLoss(_Loss):
     """
 
     def __init__(self, temperature: float = 0.1, reduction: LossReduction | str = LossReduction.MEAN) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
-        self.temperature = temperature
+        super().__init__(temperature, reduction)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def compare(self, input: Tensor, target: Tensor) -> Tensor:
         """
         Args:
             input: embeddings of shape (N, D).
             target: class of each, shape (N,), negative for none.
         """
-        return supervised_contrastive_loss(
-            gather_with_gradient(input), gather_with_gradient(target), self.temperature, self.reduction
-        )
+        return supervised_contrastive_loss(input, target, self.temperature, self.reduction)
