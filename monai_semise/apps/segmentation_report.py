@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_summary
 from monai_semise.apps.training_report import Findings, TrainingReport
 from monai_semise.engines import masks_from_logits
-from monai_semise.metrics import Evaluation, best_constant_mask, bootstrap_intervals, image_mean
+from monai_semise.metrics import Evaluation, best_constant_mask, bootstrap_intervals, known_mean, mask_metrics
 from monai_semise.utils import (
     plain_tensor,
     write_whole,
@@ -100,7 +101,7 @@ class SegmentationReport(TrainingReport):
         for name, (dataset, items) in self.sections.items():
             scores, truth = self._score(dataset, constant)
             groups = [group_of(item) for item in items]
-            evaluations[name] = self._evaluate(scores, truth > 0, groups)
+            evaluations[name] = self._evaluate(scores, groups)
             rows += self._rows(name, items, scores[MODEL], truth)
             self._draw(name, dataset, scores[MODEL])  # test is last, where there is one
         with write_whole(self.folder / "segmentation.csv") as stream:
@@ -139,20 +140,18 @@ class SegmentationReport(TrainingReport):
                 collected[name].append(_Scores(compute_dice(masks, truth), compute_iou(masks, truth), _share(masks)))
         return {name: _Scores(*map(torch.cat, zip(*parts))) for name, parts in collected.items()}, torch.cat(shares)
 
-    def _evaluate(self, scores: Mapping[str, _Scores], present: Tensor, groups: Sequence[Any]) -> Evaluation:
+    def _evaluate(self, scores: Mapping[str, _Scores], groups: Sequence[Any]) -> Evaluation:
         rows = {}
-        for predictor, (dice, iou, share) in scores.items():
-            metrics = {}
-            for n, structure in enumerate(self.structures):
-                shown = present[:, n]
-                metrics[f"{structure}_dice"] = _mean_over(dice[:, n], shown)
-                metrics[f"{structure}_iou"] = _mean_over(iou[:, n], shown)
-                if not shown.all():
-                    metrics[f"{structure}_absent_correct"] = _mean_over(share[:, n] == 0, ~shown)
+        for predictor, parts in scores.items():
+            metrics = {
+                f"{structure}_{name}": metric
+                for structure, *of_structure in zip(self.structures, *(part.T for part in parts))
+                for name, metric in mask_metrics(*of_structure).items()
+            }
             rows[predictor] = bootstrap_intervals(metrics, groups, self.n_resamples)
         gain = scores[MODEL].dice - scores[CONSTANT].dice
         differences = bootstrap_intervals(
-            {structure: _mean_over(gain[:, n], present[:, n]) for n, structure in enumerate(self.structures)},
+            {structure: partial(known_mean, values) for structure, values in zip(self.structures, gain.T)},
             groups,
             self.n_resamples,
         )
@@ -187,11 +186,6 @@ class SegmentationReport(TrainingReport):
             overlays.append(Overlay(image[0].clamp(0, 1), truth, predicted, ", ".join(caption)))
         title = f"{len(overlays)} of {len(order)} {section} images, from the worst to the best"
         plot_overlays(overlays, self.structures, self.folder / "overlays.png", title)
-
-
-def _mean_over(values: Tensor, chosen: Tensor) -> Any:
-    """Mean of ``values`` over the chosen images, as a function of how often each image counts."""
-    return lambda weight: image_mean(values[chosen], weight[chosen])
 
 
 def _share(masks: Tensor) -> Tensor:

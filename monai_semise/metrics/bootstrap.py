@@ -22,7 +22,7 @@ from torch import Tensor
 
 from monai_semise.utils import InputError
 
-__all__ = ["FEWEST_GROUPS", "Interval", "bootstrap_intervals", "group_numbers"]
+__all__ = ["Interval", "bootstrap_intervals", "few_groups_warnings", "group_numbers"]
 
 FEWEST_GROUPS = 20
 """Number of groups below which the intervals are too narrow, however many images there are."""
@@ -116,6 +116,18 @@ def bootstrap_intervals(
         name: _interval(float(metric(once)), torch.cat(resampled[name]), confidence, single_group=n_groups == 1)
         for name, metric in metrics.items()
     }
+
+
+def few_groups_warnings(n_groups: int) -> list[str]:
+    """What must be said beside intervals from so many patients: nothing from :data:`FEWEST_GROUPS` on.
+
+    Example:
+        >>> few_groups_warnings(12)
+        ['12 patients or groups: intervals from fewer than 20 are too narrow']
+    """
+    if n_groups >= FEWEST_GROUPS:
+        return []
+    return [f"{n_groups} patients or groups: intervals from fewer than {FEWEST_GROUPS} are too narrow"]
 
 
 def group_numbers(groups: Sequence[Hashable] | Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["image_mean", "image_weight", "mean_over_occurring", "weighted_counts"]
+__all__ = ["image_mean", "image_weight", "known_mean", "mean_over_occurring", "weighted_counts"]
 
 
 def image_weight(weight: Tensor | None, y: Tensor) -> Tensor:
@@ -38,6 +38,25 @@ def image_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     weight = image_weight(weight, values)
     return (values.double() @ weight) / weight.sum(0)
+
+
+def known_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """:func:`image_mean` over the images that have a value, such as the Dice of those that show the structure.
+
+    Args:
+        values: value of each image, nan where it has none, shape (N,).
+        weight: see :func:`image_mean`.
+
+    Returns:
+        scalar, or shape (R,), float64; nan when no image that counts has a value.
+
+    Example:
+        >>> import torch
+        >>> known_mean(torch.tensor([0.5, torch.nan, 1.0]))
+        tensor(0.7500, dtype=torch.float64)
+    """
+    known = ~values.isnan()
+    return image_mean(values[known], None if weight is None else weight[known])
 
 
 def weighted_counts(places: Tensor, n_places: int, weight: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from monai_semise.metrics.baselines import constant_majority, constant_warnings, is_constant, stratified_random
-from monai_semise.metrics.bootstrap import FEWEST_GROUPS, Interval, bootstrap_intervals, group_numbers
+from monai_semise.metrics.bootstrap import Interval, bootstrap_intervals, few_groups_warnings, group_numbers
 from monai_semise.metrics.measures import MEASURES
 from monai_semise.metrics.prediction import GradePrediction
 from monai_semise.utils import InputError
@@ -101,9 +101,7 @@ def evaluate_predictions(
         for sentence in (*constant_warnings(name, prediction), *_chance_warnings(name, prediction, rows[name], y))
     ]
     n_groups = int(group_numbers(groups).max()) + 1
-    if n_groups < FEWEST_GROUPS:
-        warnings.append(f"{n_groups} patients or groups: intervals from fewer than {FEWEST_GROUPS} are too narrow")
-    return Evaluation(rows, warnings, len(y), n_groups)
+    return Evaluation(rows, warnings + few_groups_warnings(n_groups), len(y), n_groups)
 
 
 def _check(y: Tensor, predictions: Mapping[str, GradePrediction], groups: Sequence[Hashable] | Tensor) -> None:

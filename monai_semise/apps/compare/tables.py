@@ -31,7 +31,7 @@ from monai_semise.metrics import (
     MEASURES,
     GradePrediction,
     constant_majority,
-    image_mean,
+    known_mean,
     stratified_random,
 )
 
@@ -177,7 +177,7 @@ def _measures(prediction: GradePrediction, y: Tensor) -> Run:
 def _mask_measures(scores: MaskScores) -> Run:
     parts = {"iou": scores.iou, "dice": scores.dice}
     each = {
-        f"{structure}_{name}": partial(_mean_where_known, values[:, n])
+        f"{structure}_{name}": partial(known_mean, values[:, n])
         for n, structure in enumerate(scores.structures)
         for name, values in parts.items()
     }
@@ -186,11 +186,6 @@ def _mask_measures(scores: MaskScores) -> Run:
         return torch.stack([each[f"{s}_{name}"](weight) for s in scores.structures]).mean(dim=0)
 
     return {**each, **{name: partial(over_structures, name) for name in parts}}
-
-
-def _mean_where_known(values: Tensor, weight: Tensor) -> Tensor:
-    known = ~values.isnan()
-    return image_mean(values[known], weight[known])
 
 
 def _constant_measures(values: Mapping[str, float], structures: Sequence[str]) -> Run:

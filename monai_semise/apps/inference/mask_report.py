@@ -19,8 +19,7 @@ from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_rows
 from monai_semise.apps.inference.pages import embedded, print_files, write_page
 from monai_semise.engines import InputGeometry, masks_from_logits, probabilities_from_logits, resize_linearly
-from monai_semise.metrics import Evaluation, bootstrap_intervals, image_mean
-from monai_semise.metrics.bootstrap import FEWEST_GROUPS
+from monai_semise.metrics import Evaluation, bootstrap_intervals, few_groups_warnings, mask_metrics
 from monai_semise.utils import printable, unwrap, write_whole
 from monai_semise.visualize import OUTLINES, amounts_png, overlay_png
 
@@ -113,21 +112,16 @@ class MaskReport:
         return values.to_numpy().reshape(-1, len(self.structures))
 
     def _evaluate(self, table: pd.DataFrame, images: np.ndarray, annotated: np.ndarray) -> Evaluation:
-        dice, iou, truth, found = (
-            torch.from_numpy(self._numbers(table, column)[annotated])
-            for column in ("dice", "iou", "true_share", "predicted_share")
+        dice, iou, share = (
+            torch.from_numpy(self._numbers(table, column)[annotated]) for column in ("dice", "iou", "predicted_share")
         )
         groups = [group_of(self.items[image]) for image in images[annotated]]
-        rows = {}
-        for n, structure in enumerate(self.structures):
-            present = truth[:, n] > 0
-            metrics = {"dice": _mean_over(dice[:, n], present), "iou": _mean_over(iou[:, n], present)}
-            if not present.all():
-                metrics["absent_correct"] = _mean_over((found[:, n] == 0).double(), ~present)
-            rows[structure] = bootstrap_intervals(metrics, groups, self.n_resamples)
+        rows = {
+            structure: bootstrap_intervals(mask_metrics(*of_structure), groups, self.n_resamples)
+            for structure, *of_structure in zip(self.structures, dice.T, iou.T, share.T)
+        }
         n_groups = len(set(groups))
-        few = [f"{n_groups} patients or groups: intervals from fewer than {FEWEST_GROUPS} are too narrow"]
-        return Evaluation(rows, few if n_groups < FEWEST_GROUPS else [], len(groups), n_groups)
+        return Evaluation(rows, few_groups_warnings(n_groups), len(groups), n_groups)
 
     def _show(self, rank: int, table: pd.DataFrame, n: int, amounts: np.ndarray, symbol: str) -> dict[str, Any]:
         first = n * len(self.structures)
@@ -169,8 +163,3 @@ class MaskReport:
         logits = resize_linearly(logits, size)
         heat = probabilities_from_logits(logits, self.exclusive)[0].amax(dim=0)
         return resize_linearly(image, size)[0], heat, masks_from_logits(logits, size, self.exclusive)[0]
-
-
-def _mean_over(values: Tensor, chosen: Tensor) -> Any:
-    """Mean of ``values`` over the chosen images, as a function of how often each image counts."""
-    return lambda weight: image_mean(values[chosen], weight[chosen])
