@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from monai_semise.apps.evaluation_table import SHOWN, evaluation_text, write_evaluation_csv
+from monai_semise.apps.print_files import print_files
 from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.handlers import read_training_log
 from monai_semise.metrics import Evaluation
@@ -86,7 +86,6 @@ class TrainingReport(ABC):
         self.settings = dict(settings or {})
         self.num_workers = num_workers
         self.n_resamples = n_resamples
-        self.logger = logging.getLogger("monai_semise")
 
     def write(self) -> dict[str, Any]:
         """Write all files and print where they are.
@@ -118,12 +117,8 @@ class TrainingReport(ABC):
         """Look at the sections and write the files of the subclass."""
 
     def _print(self, findings: Findings) -> None:
-        files = {**self.files, **COMMON_FILES}
-        width = max(map(len, files))
-        lines = ["", f"Done. Everything is in {self.folder.absolute()}"]
-        lines += [f"  {name:{width}} {what}" for name, what in files.items() if (self.folder / name).exists()]
-        lines += findings.lines
+        lines = [*findings.lines]
         for name, evaluation in findings.evaluations.items():
             every = dict.fromkeys(measure for row in evaluation.rows.values() for measure in row)
             lines += ["", *evaluation_text(name, evaluation, list(every) if self.shown is None else self.shown)]
-        self.logger.info("\n".join(lines))
+        print_files(self.folder, {**self.files, **COMMON_FILES}, lines)

@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_rows
-from monai_semise.apps.inference.pages import embedded, print_files, write_page
+from monai_semise.apps.inference.pages import embedded, write_page
+from monai_semise.apps.print_files import print_files
 from monai_semise.engines import InputGeometry, masks_from_logits, probabilities_from_logits, resize_linearly
 from monai_semise.metrics import Evaluation, bootstrap_intervals, few_groups_warnings, mask_metrics
 from monai_semise.utils import printable, unwrap, write_whole
@@ -104,7 +105,7 @@ class MaskReport:
             volumes=measured == "volume_ml",
         )
         last = f"{len(images)} image(s) segmented, {n_unreadable} could not be read"
-        print_files(self.folder, FILES, last)
+        print_files(self.folder, FILES, [last])
 
     def _numbers(self, table: pd.DataFrame, column: str) -> np.ndarray:
         """Shape (images, structures), nan for what is not known."""

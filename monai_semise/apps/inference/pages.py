@@ -1,14 +1,12 @@
 # Copyright (c) monai_semise contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the reports of all inference bundles share: one page without scripts that loads nothing, and a last word."""
+"""What the reports of all inference bundles share: one page without scripts that loads nothing."""
 
 from __future__ import annotations
 
 import base64
 import csv
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monai_semise.utils import write_whole
 
-__all__ = ["embedded", "print_files", "write_page"]
+__all__ = ["embedded", "write_page"]
 
 
 def embedded(png: bytes) -> str:
@@ -44,17 +42,3 @@ def write_page(folder: Path, template: str, **content: Any) -> int:
     with write_whole(folder / "report.html") as stream:
         stream.write(page)
     return len(unreadable)
-
-
-def print_files(folder: Path, files: Mapping[str, str], last: str) -> None:
-    """Say where everything is.
-
-    Args:
-        folder: of the files.
-        files: a line on each; those that do not exist are left out.
-        last: line to end with.
-    """
-    width = max(map(len, files))
-    lines = ["", f"Done. Everything is in {folder.absolute()}"]
-    lines += [f"  {name:{width}} {what}" for name, what in files.items() if (folder / name).exists()]
-    logging.getLogger("monai_semise").info("\n".join([*lines, last]))

@@ -16,9 +16,10 @@ from torch.utils.data import Dataset
 
 from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_rows
-from monai_semise.apps.inference.pages import embedded, print_files, write_page
+from monai_semise.apps.inference.pages import embedded, write_page
 from monai_semise.apps.inference.worklist import Worklist
 from monai_semise.apps.neighbours import Neighbours
+from monai_semise.apps.print_files import print_files
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictions
 from monai_semise.utils import InputError, plain_tensor, printable, unwrap, write_whole
@@ -100,7 +101,7 @@ class SeverityReport:
             coverage=self._coverage(graded),
             grade_names=self.grade_names or [],
         )
-        print_files(self.folder, FILES, f"{len(worklist)} image(s) scored, {n_unreadable} could not be read")
+        print_files(self.folder, FILES, [f"{len(worklist)} image(s) scored, {n_unreadable} could not be read"])
 
     def _most_severe(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
         item_of = self._items_of(rows["image"])
