@@ -48,6 +48,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--alphas", default="", help="also vary alpha of SEMISE, for Fig. 3, such as 0,0.25,0.5,0.75,1 (default none)"
     )
     parser.add_argument(
+        "--beside",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="finished comparisons of other data sets (their --out), whose curves Fig. 3 shows too",
+    )
+    parser.add_argument(
         "--epochs", type=int, default=20, help="passes over all training images in pretraining (default 20)"
     )
     for stage in ("classification", "segmentation"):
@@ -90,6 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         shares=_numbers(arguments.labelled, "labelled"),
         bundles=arguments.bundles,
         alphas=_numbers(arguments.alphas, "alphas"),
+        beside=tuple(arguments.beside),
         epochs=arguments.epochs,
         classification_epochs=arguments.classification_epochs,
         segmentation_epochs=arguments.segmentation_epochs,

@@ -17,6 +17,7 @@ import torch
 from monai.utils import optional_import
 
 import monai_semise
+from monai_semise.apps.compare.alpha_lines import COMPARISON, FIG3, alpha_lines, read_alpha_lines
 from monai_semise.apps.compare.figures import draw_figures
 from monai_semise.apps.compare.methods import FOREST
 from monai_semise.apps.compare.options import ComparisonOptions
@@ -54,6 +55,7 @@ def compare_methods(options: ComparisonOptions) -> Path:
     Raises:
         InputError: when something given cannot be used, or another comparison works in the same folder.
     """
+    beside = {name: line for folder in options.beside for name, line in read_alpha_lines(folder).items()}
     ensure_writable(options.out, option="--out")
     with _alone_in(options.out) as kept_open:
         plan = make_plan(options)
@@ -71,11 +73,12 @@ def compare_methods(options: ComparisonOptions) -> Path:
                 file.unlink()  # of an earlier start with other options
         for stem, table in tables.items():
             write_table(table, options.out, stem)
-        pictures = draw_figures(plan, options, classification, alpha)
-        shown = {**tables, **({} if alpha is None else {"fig3": alpha})}
+        shown = {**tables, **({} if alpha is None else {FIG3: alpha})}
         facts = _facts(plan, options, failures)
         content = {**facts, "tables": {stem: _as_json(table) for stem, table in shown.items()}}
-        write_json(options.out / "comparison.json", content)
+        lines = {} if alpha is None else {**alpha_lines(content), **beside}
+        pictures = draw_figures(plan, options, classification, alpha, lines)
+        write_json(options.out / COMPARISON, content)
         return write_comparison_page(options.out, len(plan.test), shown, pictures, facts)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -28,9 +28,21 @@ Pictures = dict[str, str]
 
 
 def draw_figures(
-    plan: Plan, options: ComparisonOptions, classification: ResultTable, alpha: ResultTable | None
+    plan: Plan,
+    options: ComparisonOptions,
+    classification: ResultTable,
+    alpha: ResultTable | None,
+    alpha_lines: Mapping[str, IntervalLine],
 ) -> Pictures:
-    """Write all figures as PNG and SVG (heat maps as PNG alone), and the numbers of those that show any as CSV."""
+    """Write all figures as PNG and SVG (heat maps as PNG alone), and the numbers of those that show any as CSV.
+
+    Args:
+        plan: what was done.
+        options: of the comparison.
+        classification: Table 1.
+        alpha: the table of alphas of this data set.
+        alpha_lines: curves of Fig. 3, of this data set and of those beside it.
+    """
     out = options.out
     pictures: Pictures = {}
     name = plan.data_set
@@ -41,8 +53,9 @@ def draw_figures(
         pictures |= _save(figure, out / "label_efficiency.png", "Label efficiency")
         write_csv(classification, out / "label_efficiency.csv", EFFICIENCY)
     if alpha is not None and any(row.cells for row in alpha.rows):
-        lines = {"macro_f1": _alpha_lines(alpha, options.alphas)}
-        figure = draw_interval_lines(lines, "alpha, weight of the contrastive term", name, sorted(options.alphas))
+        ticks = sorted({x for line in alpha_lines.values() for x in line.x})
+        title = "SEMISE with other alphas"
+        figure = draw_interval_lines({"macro F1": alpha_lines}, "alpha, weight of the contrastive term", title, ticks)
         pictures |= _save(figure, out / "fig3_alpha.png", "Fig. 3: alpha against macro F1")
         write_csv(alpha, out / "fig3_alpha.csv")
     share = max(options.shares)
@@ -92,13 +105,3 @@ def _efficiency_lines(table: ResultTable) -> dict[str, dict[str, IntervalLine]]:
                 points.setdefault(row.method, []).append((row.share, *row.cells[measure].interval[:3]))
         panels[measure.replace("_", " ")] = {name: IntervalLine(*zip(*own)) for name, own in points.items()}
     return panels
-
-
-def _alpha_lines(table: ResultTable, alphas: Sequence[float]) -> dict[str, IntervalLine]:
-    points: dict[str, list[tuple]] = {}
-    for n, row in enumerate(table.rows):  # for each share, the alphas in their order
-        if row.cells:
-            points.setdefault(f"{100 * row.share:g} % of labels", []).append(
-                (alphas[n % len(alphas)], *row.cells["macro_f1"].interval[:3])
-            )
-    return {name: IntervalLine(*zip(*sorted(own))) for name, own in points.items()}

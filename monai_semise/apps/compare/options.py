@@ -24,6 +24,7 @@ class ComparisonOptions:
         shares: label budgets, shares of the training patients in (0, 1].
         bundles: folder of the training bundles, with the methods.
         alphas: of extra runs for the figure of alpha against F1.
+        beside: folders of finished comparisons of other data sets, whose curves that figure shows too.
         epochs: of pretraining, in passes over all training images.
         classification_epochs: None takes those of the bundle.
         segmentation_epochs: None takes those of the bundle.
@@ -44,6 +45,7 @@ class ComparisonOptions:
     shares: tuple[float, ...] = (1.0,)
     bundles: Path = Path("bundles")
     alphas: tuple[float, ...] = ()
+    beside: tuple[Path, ...] = ()
     epochs: int = 20
     classification_epochs: int | None = None
     segmentation_epochs: int | None = None
@@ -67,6 +69,8 @@ class ComparisonOptions:
         for name, values in (("labelled", self.shares), ("alphas", self.alphas)):
             if len(set(values)) < len(values):
                 raise InputError(f"{name}: {', '.join(f'{v:g}' for v in values)} holds a number twice; give each once")
+        if self.beside and not self.alphas:
+            raise InputError("beside: curves of other data sets stand beside that of --alphas, but none are given")
         if not self.shares:
             raise InputError("labelled: no share given; give some in (0, 1], such as 0.25,1")
         for share in self.shares:

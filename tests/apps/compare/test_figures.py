@@ -9,7 +9,7 @@ import torch
 from matplotlib.collections import LineCollection
 from PIL import Image
 
-from monai_semise.apps.compare.figures import _alpha_lines, _efficiency_lines
+from monai_semise.apps.compare.figures import _efficiency_lines
 from monai_semise.apps.compare.result_table import Cell, Column, ResultTable, Row
 from monai_semise.apps.compare.seed_interval import SeedInterval
 from monai_semise.visualize.embedding_panels import draw_embedding_panels
@@ -30,14 +30,6 @@ def test_lines_of_a_table():
     assert lines["a"].x == (0.1, 1.0)
     assert (lines["a"].y, lines["b"].y) == ((0.4, 0.7), (0.3,))
     assert lines["a"].high == pytest.approx((0.6, 0.9))
-
-
-def test_lines_of_alphas():
-    rows = [row(0.5, "x", 0.2), row(0.5, "y", 0.1), row(1.0, "x", 0, "failed: no"), row(1.0, "y", 0.3)]
-    lines = _alpha_lines(ResultTable("", [Column("macro_f1", True)], rows, ""), alphas=(1.0, 0.0))
-    assert lines["50 % of labels"].x == (0.0, 1.0)
-    assert lines["50 % of labels"].y == (0.1, 0.2)
-    assert (lines["100 % of labels"].x, lines["100 % of labels"].y) == ((0.0,), (0.3,))
 
 
 def test_intervals_reach_from_low_to_high():
