@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from monai_semise.engines.bfloat16_inferer import BFloat16Inferer
+from monai_semise.engines.chunked_inferer import ChunkedInferer
 from monai_semise.engines.embed import Embedded, embed_images
 from monai_semise.engines.encoded_items import encode_items
 from monai_semise.engines.grading import GradeInferer, PrepareGradedBatch
@@ -23,6 +24,7 @@ from monai_semise.engines.windows import random_windows
 
 __all__ = [
     "BFloat16Inferer",
+    "ChunkedInferer",
     "Embedded",
     "GradeInferer",
     "InputGeometry",

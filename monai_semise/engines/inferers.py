@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.inferers import Inferer
+from monai.inferers import Inferer, SimpleInferer
 from torch import Tensor, nn
 
 from monai_semise.utils import unwrap
@@ -18,11 +18,19 @@ class ViewInferer(Inferer):
     """Encode all views of a batch in one forward pass: one set of batch statistics, one ``DistributedDataParallel``
     synchronization.
 
+    Args:
+        inferer: encodes (V * N, C, *spatial), such as :class:`monai_semise.engines.ChunkedInferer`; default is to call
+            the network.
+
     Example:
         >>> import torch
         >>> ViewInferer()(torch.rand(2, 4, 3), torch.nn.Linear(3, 5)).shape
         torch.Size([2, 4, 5])
     """
+
+    def __init__(self, inferer: Inferer | None = None) -> None:
+        super().__init__()
+        self.inferer = SimpleInferer() if inferer is None else inferer
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
@@ -33,7 +41,7 @@ class ViewInferer(Inferer):
         Returns:
             embeddings of shape (V, N, H, D).
         """
-        return network(inputs.flatten(0, 1), *args, **kwargs).unflatten(0, inputs.shape[:2])
+        return self.inferer(inputs.flatten(0, 1), network, *args, **kwargs).unflatten(0, inputs.shape[:2])
 
 
 class SeverityInferer(Inferer):
