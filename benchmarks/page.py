@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,11 @@ import torch
 from monai_semise.utils import write_whole
 
 
+def spread(values: list[float], digits: int) -> str:
+    """Median, smallest and largest value."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
 def machine() -> str:
     """Date, processor and versions, as a sentence begins."""
     processor = platform.processor() or platform.machine()
@@ -24,8 +30,12 @@ def machine() -> str:
     return f"{date.today().isoformat()}, {os.cpu_count()} CPU cores, {processor}, {versions}"
 
 
-def write_section(page: Path, section: str) -> None:
-    """Put a section, which begins with its heading, in the place of the one in the page, or at its end."""
+def publish(section: str, page: Path | None) -> None:
+    """Put a section, which begins with its heading, in the place of the one in the page, or at its end; without a page,
+    print it."""
+    if page is None:
+        print(section)
+        return
     heading = section.splitlines()[0]
     text = page.read_text() if page.exists() else "# Benchmarks\n\n"
     before, _, after = text.partition(f"{heading}\n")

@@ -23,7 +23,6 @@ import json
 import multiprocessing
 import os
 import re
-import statistics
 import sys
 import tempfile
 import threading
@@ -39,7 +38,7 @@ import pydicom
 import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
-from page import machine, write_section
+from page import machine, publish, spread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -209,7 +208,7 @@ def report(
 
     def cell(rounds: list[dict[str, float]], name: str, to: str = "", digits: int = 1) -> str:
         values = [found[name] / found[to] if to else found[name] for found in rounds]
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+        return spread(values, digits)
 
     workers = arguments.num_workers
     lines = [
@@ -298,11 +297,7 @@ def main() -> None:
                 place = folder / f"prepared {count}"
                 memory[count] = fresh.submit(measure_memory, files, place, arguments.num_workers).result()
             print(count, json.dumps(memory[count]), file=sys.stderr)
-    section = report(arguments, speed, memory)
-    if arguments.out is None:
-        print(section)
-    else:
-        write_section(arguments.out, section)
+    publish(report(arguments, speed, memory), arguments.out)
 
 
 if __name__ == "__main__":

@@ -13,21 +13,18 @@ pass, loss, backward pass and optimizer step on tensors that are already in memo
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import monai
 import torch
 from monai.bundle import ConfigWorkflow
+from page import machine, publish, spread
 
 from monai_semise.handlers import read_training_log
-from monai_semise.utils import write_whole
 
 CONFIG = Path(__file__).parents[1] / "bundles" / "semise_pretrain.json"
 
@@ -84,38 +81,30 @@ def bare_throughput(workflow: Any, arguments: argparse.Namespace) -> float:
 
 
 def report(arguments: argparse.Namespace, rounds: list[tuple[float, float, float]]) -> str:
-    """The page, in Markdown."""
-
-    def cell(values: list[float], digits: int) -> str:
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
+    """The section, in Markdown."""
     training, whole, bare = (list(column) for column in zip(*rounds))
     chip = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     lines = [
-        "# Benchmarks",
-        "",
-        "Written by the command below; ratios of figures measured in one process, median (smallest to largest) over "
-        f"{len(rounds)} rounds.",
-        "",
         "## Pretraining throughput",
         "",
         "The whole command against a bare loop of the same training step on tensors already in memory (same network, "
-        "same batch of two views, same loss and optimizer). Images are counted once, not once a view.",
+        "same batch of two views, same loss and optimizer), in one process; median (smallest to largest) over "
+        f"{len(rounds)} rounds. Images are counted once, not once a view.",
         "",
         "```text",
         f"python {' '.join(sys.argv)}",
         "```",
         "",
-        f"{date.today().isoformat()}, {chip}, {platform.processor() or platform.machine()}, "
-        f"torch {torch.__version__}, MONAI {monai.__version__}; {arguments.backbone}, {arguments.image_size} px, "
-        f"batch {arguments.batch_size}, {arguments.epochs - 1} epochs a round.",
+        f"{machine()}; {chip}; {arguments.backbone}, {arguments.image_size} px, batch {arguments.batch_size}, "
+        f"{arguments.epochs - 1} epochs a round.",
         "",
         "| | images per second | ratio to the bare loop |",
         "|---|---|---|",
-        f"| bare loop | {cell(bare, 1)} | 1 |",
-        f"| command, training iterations | {cell(training, 1)} | {cell([t / b for t, b in zip(training, bare)], 3)} |",
-        f"| command, with validation and checkpoint after each epoch | {cell(whole, 1)} | "
-        f"{cell([w / b for w, b in zip(whole, bare)], 3)} |",
+        f"| bare loop | {spread(bare, 1)} | 1 |",
+        f"| command, training iterations | {spread(training, 1)} | "
+        f"{spread([t / b for t, b in zip(training, bare)], 3)} |",
+        f"| command, with validation and checkpoint after each epoch | {spread(whole, 1)} | "
+        f"{spread([w / b for w, b in zip(whole, bare)], 3)} |",
         "",
         "Goal: training iterations at 0.9 or more of the bare loop on the CPU.",
         "",
@@ -132,19 +121,14 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--image_size", type=int, default=64)
     parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--out", type=Path, help="Markdown file to write; printed otherwise")
+    parser.add_argument("--out", type=Path, help="Markdown file whose section to replace; printed otherwise")
     arguments = parser.parse_args()
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         for n in range(arguments.rounds):
             training, whole, workflow = command_throughput(arguments, Path(folder), n)
             rounds.append((training, whole, bare_throughput(workflow, arguments)))
-    page = report(arguments, rounds)
-    if arguments.out is None:
-        print(page)
-    else:
-        with write_whole(arguments.out) as stream:
-            stream.write(page)
+    publish(report(arguments, rounds), arguments.out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from page import machine, write_section
+from page import machine, publish
 
 from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.data import ensure_phantoms
@@ -123,11 +123,7 @@ def main() -> None:
         for count in arguments.counts:
             found[count] = measure(Path(name) / "run", Path(name) / str(count), count, arguments)
             print(count, found[count], file=sys.stderr)
-    section = report(arguments, found)
-    if arguments.out is None:
-        print(section)
-    else:
-        write_section(arguments.out, section)
+    publish(report(arguments, found), arguments.out)
 
 
 if __name__ == "__main__":

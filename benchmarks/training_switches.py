@@ -11,14 +11,13 @@ They alternate in each round; ratios are taken within a round.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
 from monai.inferers import SimpleInferer
-from page import machine, write_section
+from page import machine, publish, spread
 from torch.nn import functional as F
 
 from monai_semise.engines import BFloat16Inferer
@@ -66,10 +65,6 @@ def steps_per_second(
 
 def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]]]) -> str:
     """The section, in Markdown."""
-
-    def cell(values: list[float], digits: int) -> str:
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
     chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     lines = [
         "## Training switches",
@@ -88,8 +83,8 @@ def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]
     ]
     for backbone, rounds in found.items():
         for name in SWITCHES:
-            rates = cell([rates[name] for rates in rounds], 1)
-            ratios = cell([rates[name] / rates["neither"] for rates in rounds], 2)
+            rates = spread([rates[name] for rates in rounds], 1)
+            ratios = spread([rates[name] / rates["neither"] for rates in rounds], 2)
             lines.append(f"| {backbone} | {name} | {rates} | {ratios} |")
     return "\n".join([*lines, ""])
 
@@ -114,11 +109,7 @@ def main() -> None:
                 }
             )
             print(backbone, rounds[-1], file=sys.stderr)
-    section = report(arguments, found)
-    if arguments.out is None:
-        print(section)
-    else:
-        write_section(arguments.out, section)
+    publish(report(arguments, found), arguments.out)
 
 
 if __name__ == "__main__":
