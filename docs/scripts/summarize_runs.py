@@ -3,7 +3,7 @@
 
 """Mean and 95 % interval over several runs (seeds) of one training bundle, as a Markdown table.
 
-The interval is Student's t over the runs. Needs SciPy, which the test extra brings.
+The interval is Student's t over the runs.
 
     python docs/scripts/summarize_runs.py runs/idrid_0 runs/idrid_1 runs/idrid_2
 """
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import t
+from monai_semise.apps.compare.seed_interval import seed_interval
 
 PRETRAINING = ("pair_accuracy", "pair_accuracy_with_healthy", "kendall_tau")
 CLASSIFICATION = (
@@ -30,14 +29,6 @@ CLASSIFICATION = (
     "macro_auc",
 )
 SEGMENTATION = ("dice", "iou")
-
-
-def interval(values: Sequence[float], coverage: float = 0.95) -> tuple[float, float]:
-    """Mean and half width of its interval."""
-    if len(values) < 2:
-        return values[0], float("nan")
-    half = t.ppf((1 + coverage) / 2, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return statistics.mean(values), float(half)
 
 
 def measures_of(section: Mapping[str, Any]) -> dict[str, float]:
@@ -61,10 +52,10 @@ def main() -> None:
         found = [measures_of(summary[section]) for summary in summaries]
         for measure in found[0]:
             values = [run[measure] for run in found if measure in run]
-            mean, half = interval(values)
+            interval = seed_interval(values)
             each = ", ".join(f"{value:.3f}" for value in values)
             name = measure.replace("_", " ")
-            print(f"| {section} | {name} | {mean:.3f} | {mean - half:.3f} to {mean + half:.3f} | {each} |")
+            print(f"| {section} | {name} | {interval.mean:.3f} | {interval.low:.3f} to {interval.high:.3f} | {each} |")
 
 
 if __name__ == "__main__":
