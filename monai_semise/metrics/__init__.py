@@ -29,7 +29,7 @@ from monai_semise.metrics.exponential_error import (
 )
 from monai_semise.metrics.kappa import QuadraticWeightedKappa, quadratic_weighted_kappa
 from monai_semise.metrics.macro import MacroF1Score, MacroRecall, macro_f1_score, macro_recall
-from monai_semise.metrics.mask_metrics import mask_metrics
+from monai_semise.metrics.mask_overlap import mask_metrics
 from monai_semise.metrics.measures import MEASURES, Measure
 from monai_semise.metrics.pairs import PairAccuracy, pair_accuracy
 from monai_semise.metrics.prediction import GradePrediction
