@@ -1,0 +1,230 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from monai_semise.comparison.agreement import rater_agreement
+from monai_semise.comparison.answer import Answer, check_name
+from monai_semise.comparison.answer_store import AnswerStore
+from monai_semise.comparison.export import export_pairs
+from monai_semise.comparison.leases import PairLeases
+from monai_semise.comparison.order import ImageOrder
+from monai_semise.utils import InputError
+
+__all__ = ["ComparisonSession", "OfferedPair"]
+
+REPEAT_AFTER = 10
+"""Answers between a pair and its repetition, so that it is judged anew, not remembered."""
+MOST_IMAGES = 2000
+"""Images at a time: their covariance, and with it the choice of a pair, grows with the square."""
+
+
+class OfferedPair(NamedTuple):
+    """Two images to compare.
+
+    Example:
+        >>> OfferedPair("a.png", "b.png").image_b
+        'b.png'
+    """
+
+    image_a: str
+    """To be shown on the left."""
+    image_b: str
+    """To be shown on the right."""
+
+
+class ComparisonSession:
+    """Raters compare images in pairs: which pair comes next, what was answered, what follows.
+
+    Most pairs are the most informative that nobody was asked yet; some repeat what the rater, or another rater, has
+    answered, to measure agreement. No two raters have one new pair at the same time. Safe for several threads.
+
+    Args:
+        store: where answers go. Answers on images that are not of this session stay there, and are not used.
+        images: file of each image, by the id that answers name it by; 2 to :data:`MOST_IMAGES`.
+        repeat_rate: share of pairs that the rater answered before.
+        overlap_rate: share of pairs that another rater has answered.
+        lease_seconds: after which a pair that got no answer is given to others.
+        seed: of the draws.
+
+    Raises:
+        InputError: when the images are too few or too many, an id is no text for the web, or a share is not one.
+
+    Example:
+        >>> import tempfile
+        >>> images = {"a": "a.png", "b": "b.png", "c": "c.png"}
+        >>> session = ComparisonSession(AnswerStore(f"{tempfile.mkdtemp()}/answers.jsonl"), images)
+        >>> pair = session.next_pair("dr x")
+        >>> session.next_pair("dr x") == pair  # a reload of the page
+        True
+        >>> session.answer("7f3a", *pair, outcome="left", rater="dr x", seconds=2.5).outcome
+        'left'
+        >>> session.ranking()[0]["image"] == pair.image_a
+        True
+    """
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        images: Mapping[str, str],
+        repeat_rate: float = 0.05,
+        overlap_rate: float = 0.05,
+        lease_seconds: float = 600,
+        seed: int = 0,
+    ) -> None:
+        for name, rate in (("repeat_rate", repeat_rate), ("overlap_rate", overlap_rate)):
+            if not 0 <= rate <= 1:
+                raise InputError(f"{name}: {rate} is not a share between 0 and 1")
+        self.store = store
+        self.repeat_rate = repeat_rate
+        self.overlap_rate = overlap_rate
+        self._lock = threading.RLock()
+        self._leases = PairLeases(lease_seconds)
+        self._random = np.random.default_rng(seed)
+        self.set_images(images)
+
+    def set_images(self, images: Mapping[str, str]) -> None:
+        """Compare these images from now on; answers on others stay stored.
+
+        Raises:
+            InputError: as at construction.
+        """
+        if not 2 <= len(images) <= MOST_IMAGES:
+            raise InputError(f"comparison: {len(images)} images; give 2 to {MOST_IMAGES}, drawn from more if need be")
+        for name in images:
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:
+                raise InputError(f"comparison: the image id {name!r} is not UTF-8; rename the file") from None
+        with self._lock:
+            self.images = dict(images)
+            self._order = ImageOrder(list(self.images))
+            self._order.learn(self.answers)
+
+    def next_pair(self, rater: str) -> OfferedPair | None:
+        """The pair that the rater is to compare; the same one until it is answered or its time is over.
+
+        Returns:
+            None when the rater has answered every pair.
+
+        Raises:
+            InputError: when the rater's name is none.
+        """
+        check_name(rater, "rater")
+        with self._lock:
+            lease = self._leases.of(rater)
+            if lease is None or not self._known(*lease[:2]):
+                pair = self._choose(rater)
+                if pair is None:
+                    return None
+                lease = self._leases.give(rater, *pair)
+            return OfferedPair(*lease[:2])
+
+    def answer(self, id: str, image_a: str, image_b: str, outcome: str, rater: str, seconds: float) -> Answer:
+        """Store an answer; on return it is on the disk. The same answer sent again changes nothing.
+
+        Raises:
+            InputError: when an image is not of this session, or the answer is none.
+            StorageError: when it could not be written.
+        """
+        with self._lock:
+            if not self._known(image_a, image_b):
+                unknown = image_a if image_a not in self.images else image_b
+                raise InputError(f"image: {unknown!r} is none of the images that are compared")
+            answer = Answer(id, image_a, image_b, outcome, rater, _now(), seconds)
+            if self.store.add(answer):
+                self._leases.end(rater)
+                self._order.learn(self.answers)
+            return answer
+
+    def undo(self, id: str, rater: str) -> Answer | None:
+        """Take back the rater's last answer, and give its pair to them again. Sent again, it changes nothing.
+
+        Returns:
+            the answer that was taken back; None when there is none.
+
+        Raises:
+            InputError: when the id is that of an answer.
+            StorageError: when it could not be written.
+        """
+        with self._lock:
+            if id in self.store:
+                return self.store.undone_by(id)
+            last = next((answer for answer in reversed(self.answers) if answer.rater == rater), None)
+            if last is None:
+                return None
+            self.store.undo(id, last, _now())
+            self._leases.give(rater, last.image_a, last.image_b)
+            self._order.learn(self.answers)
+            return last
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Answers on the images of this session that were not taken back, oldest first."""
+        with self._lock:
+            return [answer for answer in self.store.answers if self._known(*answer.pair)]
+
+    def progress(self, rater: str) -> dict[str, int]:
+        """How far the comparison is: answers of the rater, of all, and how many order n images, about n log n."""
+        with self._lock:
+            answers = self.answers
+            return {
+                "answered": sum(answer.rater == rater for answer in answers),
+                "answered_by_all": len(answers),
+                "expected": round(len(self.images) * math.log2(len(self.images))),
+                "images": len(self.images),
+            }
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """The images from most to least severe: ``image``, ``score`` and its standard deviation ``deviation``."""
+        with self._lock:
+            return self._order.ranking()
+
+    def agreement(self) -> dict[str, Any]:
+        """See :func:`monai_semise.comparison.rater_agreement`."""
+        return rater_agreement(self.answers)
+
+    def export(self, path: str | os.PathLike) -> int:
+        """See :func:`monai_semise.comparison.export_pairs`."""
+        return export_pairs(path, self.answers, self.images)
+
+    def close(self) -> None:
+        """Close the store."""
+        with self._lock:
+            self.store.close()
+
+    def _known(self, *images: str) -> bool:
+        return all(image in self.images for image in images)
+
+    def _choose(self, rater: str) -> tuple[str, str] | None:
+        answers = self.answers
+        own = [answer.pair for answer in answers if answer.rater == rater]
+        taken = self._leases.taken_by_others(rater)
+        asked = {answer.pair for answer in answers}
+        of_others = sorted(asked - set(own) - taken)
+        repeatable = sorted({pair for pair in own[:-REPEAT_AFTER] if own.count(pair) == 1} - taken)
+        draw = self._random.random()
+        if draw < self.repeat_rate and repeatable:
+            return self._shuffled(repeatable[self._random.integers(len(repeatable))])
+        if draw >= 1 - self.overlap_rate and of_others:
+            return self._shuffled(of_others[self._random.integers(len(of_others))])
+        new = self._order.informative_pair(asked | taken, self._random)
+        if new is None and of_others:
+            return self._shuffled(of_others[self._random.integers(len(of_others))])
+        return new
+
+    def _shuffled(self, pair: tuple[str, str]) -> tuple[str, str]:
+        return pair if self._random.random() < 0.5 else pair[::-1]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
