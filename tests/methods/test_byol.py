@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from monai_semise.methods.byol import ByolLoss
 from tests.losses.reference import assert_agree, random
-from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start
+from tests.methods.harness import first_batch, loss_of, part, probe_before_and_after, silent_gradients, start
 
 
 def slow(views):
@@ -31,3 +31,9 @@ def test_every_weight_of_the_student_gets_a_gradient_and_no_grade_is_read(tmp_pa
     network = part(flow, "network")
     assert silent_gradients(network, loss_of(flow, images, {})) == []
     assert all(p.grad is None for p in network.teacher.parameters())
+
+
+def test_learns(tmp_path):
+    settings = {"teacher_momentum": 0.99, "embedding_dim": 64, "encoder_lr": 0.1, "head_lr": 0.1}
+    before, after, _ = probe_before_and_after(tmp_path, "byol", epochs=20, batch_size=16, **settings)
+    assert after > before + 0.05  # the loss need not fall: its target moves

@@ -9,7 +9,7 @@ import torch
 
 from monai_semise.methods.dino import DinoLoss
 from tests.losses.reference import assert_agree, random
-from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start, train
+from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start, train
 
 
 def slow(views):
@@ -64,3 +64,8 @@ def test_no_collapse(tmp_path):
     assert 0.01 < float(loss.terms["teacher_entropy"]) < 0.9 * math.log(32)  # neither one winner nor uniform
     winners = (output[:, :, 1].flatten(0, 1) - loss.center).argmax(dim=1)
     assert len(winners.unique()) > 4
+
+
+def test_learns(tmp_path):
+    settings = {"teacher_momentum": 0.97, "center_momentum": 0.5, "n_outputs": 64, "embedding_dim": 64}
+    assert_learns(tmp_path, "dino", epochs=20, batch_size=16, encoder_lr=0.05, head_lr=0.05, **settings)

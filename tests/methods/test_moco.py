@@ -12,7 +12,7 @@ from monai_semise.methods.info_nce import info_nce_loss
 from monai_semise.methods.key_queue import KeyQueue
 from monai_semise.methods.moco import MocoLoss
 from tests.losses.reference import assert_agree, cosine, random
-from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start, train
+from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start, train
 
 
 def slow(queries, keys, negatives):
@@ -92,3 +92,8 @@ def test_training_fills_the_queue_and_teacher_and_student_differ(tmp_path):
     torch.testing.assert_close(network.loss.queue.ring.norm(dim=1), torch.ones(20))
     student, teacher = network.projection[0].weight, network.teacher.network.projection[0].weight
     assert not torch.equal(student, teacher)
+
+
+def test_learns(tmp_path):
+    settings = {"teacher_momentum": 0.99, "temperature": 0.1, "embedding_dim": 64, "encoder_lr": 0.1, "head_lr": 0.1}
+    assert_learns(tmp_path, "moco", epochs=20, batch_size=16, **settings)

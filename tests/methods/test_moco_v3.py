@@ -7,7 +7,7 @@ import torch
 
 from monai_semise.methods.moco_v3 import MocoV3Loss
 from tests.losses.reference import assert_agree, cosine, random
-from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start
+from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start
 
 
 def slow(views):
@@ -30,3 +30,8 @@ def test_every_weight_of_the_student_gets_a_gradient_and_no_grade_is_read(tmp_pa
     network = part(flow, "network")
     assert silent_gradients(network, loss_of(flow, images, {})) == []
     assert all(p.grad is None for p in network.teacher.parameters())
+
+
+def test_learns(tmp_path):
+    settings = {"teacher_momentum": 0.9, "temperature": 0.2, "encoder_lr": 0.1, "head_lr": 0.1}
+    assert_learns(tmp_path, "moco-v3", epochs=14, **settings)

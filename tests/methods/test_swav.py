@@ -8,7 +8,7 @@ import torch
 
 from monai_semise.methods.swav import SwavLoss, sinkhorn_codes
 from tests.losses.reference import assert_agree, cosine, random
-from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start, train
+from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start, train
 
 
 def slow_codes(scores, n_iterations=3):
@@ -87,3 +87,8 @@ def test_prototypes_move_and_are_used_evenly(tmp_path):
     loss = part(flow, "train::loss")
     assert not torch.allclose(before, loss.prototypes.weight, atol=1e-3)
     assert float(loss.terms["used_prototypes"]) > 3  # of 8; 1 if all images had the same
+
+
+def test_learns(tmp_path):
+    settings = {"epsilon": 0.01, "n_prototypes": 32, "queue_size": 1, "encoder_lr": 0.1, "head_lr": 0.1}
+    assert_learns(tmp_path, "swav", epochs=20, **settings)
