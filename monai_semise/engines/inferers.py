@@ -57,5 +57,6 @@ class SeverityInferer(Inferer):
             ``score`` of shape (N,), see :meth:`monai_semise.networks.SemiseNet.severity`, and ``embedding``, the
             preference embedding of shape (N, D).
         """
-        embeddings = network(inputs[0], *args, **kwargs)
-        return {"score": unwrap(network).severity(embeddings), "embedding": embeddings[:, PREFERENCE]}
+        bare = unwrap(network)  # wrapped, it would wait for ranks that have fewer batches
+        embeddings = bare(inputs[0], *args, **kwargs)
+        return {"score": bare.severity(embeddings), "embedding": embeddings[:, PREFERENCE]}

@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from monai_semise.utils.distributed import gather_with_gradient, is_main_process, rank, unwrap, world_size
+from monai_semise.utils.distributed import (
+    gather_with_gradient,
+    is_main_process,
+    rank,
+    share_buffers,
+    unwrap,
+    world_size,
+)
 from monai_semise.utils.errors import InputError, SemiseError, TrainingError, find_semise_error
 from monai_semise.utils.files import ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
 from monai_semise.utils.printable_text import printable
@@ -22,6 +29,7 @@ __all__ = [
     "printable",
     "rank",
     "save_checkpoint",
+    "share_buffers",
     "unwrap",
     "world_size",
     "write_json",

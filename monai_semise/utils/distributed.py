@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["gather_with_gradient", "is_main_process", "rank", "unwrap", "world_size"]
+__all__ = ["gather_with_gradient", "is_main_process", "rank", "share_buffers", "unwrap", "world_size"]
 
 
 def world_size() -> int:
@@ -72,3 +72,11 @@ def gather_with_gradient(local: Tensor) -> Tensor:
     sizes = [torch.empty_like(size) for _ in range(world_size())]
     dist.all_gather(sizes, size)
     return _AllGather.apply(local, [int(n) for n in sizes])
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give all ranks the buffers of rank 0, such as the running statistics of batch normalization that is not
+    synchronized; nothing outside a distributed run."""
+    if world_size() > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
