@@ -1,0 +1,31 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the methods that denoise have alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai.bundle import ConfigWorkflow
+
+from tests.methods.harness import first_batch, loss_of, part, silent_gradients, start, train
+
+
+def silent_after_a_step(flow: ConfigWorkflow) -> list[str]:
+    """As :func:`tests.methods.harness.silent_gradients`, after one step: before it, MONAI's blocks are identities."""
+    images, _ = first_batch(flow)
+    network, optimizer = part(flow, "network"), part(flow, "train::optimizer")
+    loss_of(flow, images, {}).backward()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1  # not yet that of the warm-up
+    optimizer.step()
+    return silent_gradients(network, loss_of(flow, images, {}))
+
+
+def assert_loss_falls(folder: Path, name: str) -> None:
+    """The loss of the method falls on phantoms."""
+    losses = train(
+        start(folder, name, denoiser_channels=[8, 8], embedding_dim=48, train__trainer__max_epochs=4, val_interval=5)
+    )
+    assert losses[-1] < 0.6 * losses[0]
