@@ -16,7 +16,8 @@ from tests.methods.harness import first_batch, start
 
 def soda(**settings: Any) -> SodaNet:
     """A small network: 4 sections of 3 dimensions."""
-    return SodaNet(**dict({"backbone": "resnet10", "embedding_dim": 12, "denoiser_channels": (8, 8, 8)}, **settings))
+    small: dict[str, Any] = {"backbone": "resnet10", "embedding_dim": 12, "denoiser_channels": (8, 8, 8)}
+    return SodaNet(**small | settings)
 
 
 def test_loss_falls(tmp_path):
