@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from monai.utils import LossReduction
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
@@ -13,6 +14,7 @@ from monai_semise.losses.margin_contrastive import MarginContrastiveLoss
 from monai_semise.losses.nt_xent import NTXentLoss
 from monai_semise.losses.preference import PreferenceLoss
 from monai_semise.losses.reference import healthy_reference
+from monai_semise.losses.supervised_contrastive import supervised_contrastive_loss
 from monai_semise.utils import gather_with_gradient
 from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
 
@@ -39,11 +41,16 @@ def semise_loss(nt_xent: Tensor, preference: Tensor, alpha: float = 0.5) -> Tens
 
 
 class SemiseLoss(_Loss):
-    """Phase 2 of SEMISE: NT-Xent on two views joined with the preference loss (Eq. 4).
+    r"""Phase 2 of SEMISE: NT-Xent on two views joined with the preference loss (Eq. 4), and equal grades together.
+
+    .. math::
+        L = \alpha L_{NT-Xent} + (1 - \alpha) L_{PrO} + \gamma L_{grade}
 
     Every image enters NT-Xent; only graded ones (or those named in explicit pairs) enter the preference loss, which
-    measures distances in the first view. After each call, :attr:`terms` holds both terms apart. In a distributed run
-    the loss is that of the whole gathered batch.
+    measures distances in the first view. :math:`L_{grade}`, which the paper has not, is the supervised contrastive loss
+    over the views of all images, each grade a class and each ungraded image a class of its own: NT-Xent pushes images
+    of one grade apart, this draws them together. After each call, :attr:`terms` holds the terms apart. In a distributed
+    run the loss is that of the whole gathered batch.
 
     Args:
         alpha: see :func:`semise_loss`. At 0 and at 1, the other term is not computed.
@@ -53,6 +60,8 @@ class SemiseLoss(_Loss):
         balance: see :func:`monai_semise.losses.batch_preference_loss`.
         include_healthy: see :func:`monai_semise.losses.comparable_pairs`.
         detach_reference: whether the healthy reference lets no gradient through.
+        grade_weight: :math:`\gamma \ge 0`; 0 is the paper's loss.
+        grade_temperature: see :func:`monai_semise.losses.supervised_contrastive_loss`.
         reduction: ``"mean"`` or ``"sum"``, of each term before they are joined. The terms differ in length, so there
             is no ``"none"``.
 
@@ -74,6 +83,8 @@ class SemiseLoss(_Loss):
         balance: str = "grade",
         include_healthy: bool = False,
         detach_reference: bool = False,
+        grade_weight: float = 0.0,
+        grade_temperature: float = 0.1,
         reduction: LossReduction | str = LossReduction.MEAN,
     ) -> None:
         super().__init__(reduction=LossReduction(reduction).value)
@@ -81,10 +92,17 @@ class SemiseLoss(_Loss):
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if self.reduction == LossReduction.NONE.value:
             raise ValueError('reduction must be "mean" or "sum": the two terms differ in length')
+        if not grade_weight >= 0 or not grade_temperature > 0:
+            raise ValueError(
+                f"grade_weight must not be negative and grade_temperature above 0, got {grade_weight} and "
+                f"{grade_temperature}"
+            )
         self.alpha = alpha
         self.nt_xent = NTXentLoss(temperature, reduction)
         self.preference = PreferenceLoss(scale, ties, balance, include_healthy, reduction)
         self.detach_reference = detach_reference
+        self.grade_weight = grade_weight
+        self.grade_temperature = grade_temperature
         self.terms: dict[str, Tensor] = {}
 
     def forward(self, input: Tensor, target: Mapping[str, Tensor]) -> Tensor:
@@ -101,7 +119,12 @@ class SemiseLoss(_Loss):
         nt_xent = self._nt_xent(input) if self.alpha > 0 else input[:0].sum()
         preference = self._preference(input[0], target) if self.alpha < 1 else input[:0].sum()
         self.terms = {"nt_xent": nt_xent.detach(), "preference": preference.detach()}
-        return semise_loss(nt_xent, preference, self.alpha)
+        loss = semise_loss(nt_xent, preference, self.alpha)
+        if self.grade_weight == 0:
+            return loss
+        grade = self._grade(input[:, :, CONTRAST], target["severity"])
+        self.terms["grade"] = grade.detach()
+        return loss + self.grade_weight * grade
 
     def _nt_xent(self, input: Tensor) -> Tensor:
         if len(input) != 2:
@@ -117,6 +140,14 @@ class SemiseLoss(_Loss):
         if "pairs" in target:
             return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
         return self.preference(embedding, severity, reference)
+
+    def _grade(self, views: Tensor, severity: Tensor) -> Tensor:
+        """The supervised contrastive loss of views (V, N, D), each ungraded image a class of its own."""
+        severity = gather_with_gradient(severity)
+        rows = torch.cat([gather_with_gradient(view) for view in views])
+        own = severity.max() + 1 + torch.arange(len(severity), device=severity.device)
+        classes = torch.where(severity < 0, own, severity)
+        return supervised_contrastive_loss(rows, classes.repeat(len(views)), self.grade_temperature, self.reduction)
 
 
 class HealthyAnomalyLoss(_Loss):

@@ -20,13 +20,22 @@ def test_learns(tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "alpha"), [("semise", 0.5), ("semise-0.7", 0.7), ("semise-paper", 0.5)])
-def test_semise_joins_both_terms(tmp_path, name, alpha):
+def test_semise_joins_its_terms(tmp_path, name, alpha):
     flow = start(tmp_path, name, n_training_pairs=30)
     images, target = first_batch(flow)
     loss = loss_of(flow, images, target)
     terms = part(flow, "train::loss").terms
-    assert float(loss) == pytest.approx(alpha * float(terms["nt_xent"]) + (1 - alpha) * float(terms["preference"]))
+    joined = alpha * float(terms["nt_xent"]) + (1 - alpha) * float(terms["preference"])
+    assert ("grade" in terms) == (name != "semise-paper")
+    assert float(loss) == pytest.approx(joined + 0.5 * float(terms.get("grade", 0)))
     assert silent_gradients(part(flow, "network"), loss) == []
+
+
+@pytest.mark.parametrize(("unlabelled", "share"), [(0.1, 0.1), (0.75, 0.25)])
+def test_ungraded_images_are_no_more_than_a_quarter_of_a_batch(tmp_path, unlabelled, share):
+    flow = start(tmp_path, "semise", phantoms__n_training=160, batch_size=40, phantoms__unlabelled_fraction=unlabelled)
+    _, target = first_batch(flow)
+    assert int((target["severity"] < 0).sum()) == share * 40
 
 
 def test_conpro_is_preference_alone_after_the_margin_loss(tmp_path):

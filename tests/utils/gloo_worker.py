@@ -127,6 +127,7 @@ LOSSES = {
     "preference": (PreferenceToAFixedPoint(include_healthy=True, ties="half"), grades_of),
     "phase 2": (SemiseLoss(0.5, temperature=0.1), grades_of),
     "phase 2, sum": (SemiseLoss(0.5, reduction="sum", balance="none", detach_reference=True), grades_of),
+    "phase 2, equal grades together": (SemiseLoss(0.5, grade_weight=0.7), grades_of),
     "phase 2, NT-Xent alone": (SemiseLoss(1.0), grades_of),
     "phase 2, preference alone": (SemiseLoss(0.0, scale=4.0), grades_of),
     "phase 2 without a comparable pair": (SemiseLoss(0.0), nothing_to_compare),
