@@ -19,7 +19,7 @@ def slow(patches):
 
 
 def test_learns(tmp_path):
-    assert_learns(tmp_path, "simmim", epochs=20, patch_size=2)  # smaller than a lesion
+    assert_learns(tmp_path, "simmim", epochs=14, patch_size=2, batch_size=12)  # smaller than a lesion
 
 
 def test_equals_the_mean_absolute_error():
