@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from monai_semise.utils import InputError, unwrap
+
 __all__ = ["ChunkedInferer"]
 
 
@@ -56,6 +58,9 @@ class ChunkedInferer(Inferer):
 
         Returns:
             output of the network, (N, ...).
+
+        Raises:
+            InputError: when the network cannot be given its batch in parts.
         """
 
         def norm() -> AbstractContextManager[None]:
@@ -64,6 +69,9 @@ class ChunkedInferer(Inferer):
         with norm():
             if self.chunk_size is None or len(inputs) <= self.chunk_size or not torch.is_grad_enabled():
                 return network(inputs, *args, **kwargs)
+            bare = unwrap(network)
+            if not getattr(bare, "encodes_images_apart", True):
+                raise InputError(f"chunk_size: {type(bare).__name__} must see its batch as a whole; leave it out")
             chunks = [
                 checkpoint(
                     network,

@@ -52,6 +52,8 @@ class DinoNet(_OutputNet):
         (torch.Size([4, 2, 100]), torch.Size([4, 2, 32]))
     """
 
+    encodes_images_apart = False
+
     def __init__(
         self,
         backbone: str = "resnet50",

@@ -36,6 +36,8 @@ class MeanTeacherNet(GradingNet):
         torch.Size([2, 2, 2, 5])
     """
 
+    encodes_images_apart = False
+
     def __init__(
         self,
         n_grades: int,

@@ -40,6 +40,8 @@ class MocoNet(ProjectionNet):
         torch.Size([2, 2, 2, 32])
     """
 
+    encodes_images_apart = False
+
     def __init__(
         self,
         backbone: str = "resnet50",

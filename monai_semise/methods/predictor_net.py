@@ -34,6 +34,8 @@ class PredictorNet(ProjectionNet):
         (torch.Size([4, 2, 32]), True)
     """
 
+    encodes_images_apart = False
+
     def __init__(
         self,
         backbone: str = "resnet50",

@@ -12,7 +12,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from monai_semise.engines import ChunkedInferer, ViewInferer
 from monai_semise.losses import NTXentLoss
+from monai_semise.methods.predictor_net import PredictorNet
 from monai_semise.networks import SemiseNet
+from monai_semise.utils import InputError
 
 
 @pytest.fixture
@@ -103,3 +105,10 @@ def test_without_gradients_the_batch_is_whole(network):
 def test_bad_chunk_size_is_refused():
     with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
         ChunkedInferer(0)
+
+
+def test_a_teacher_that_moves_at_each_call_is_refused():
+    network = PredictorNet("resnet10", embedding_dim=8)
+    with pytest.raises(InputError, match="chunk_size: PredictorNet must see its batch as a whole"):
+        ChunkedInferer(2)(torch.rand(6, 1, 32, 32), network)
+    assert ChunkedInferer(6)(torch.rand(6, 1, 32, 32), network).shape == (6, 2, 8)
