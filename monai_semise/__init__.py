@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 from monai_semise import (
     apps,
     bundle,
+    comparison,
     data,
     dicom,
     engines,
@@ -29,6 +30,7 @@ from monai_semise import (
 __all__ = [
     "apps",
     "bundle",
+    "comparison",
     "data",
     "dicom",
     "engines",

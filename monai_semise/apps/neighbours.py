@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.data import Dataset
@@ -51,6 +52,10 @@ def save_neighbours(
         num_workers: loader processes.
     """
     graded = [n for n, item in enumerate(items) if item["severity"] != UNGRADED]
+    if not graded:  # learned from comparisons alone: no neighbour could tell a grade
+        none = {"images": [], "severity": torch.empty(0, dtype=torch.long), "embedding": torch.empty(0, 0)}
+        save_checkpoint(path, none)
+        return
     embedded = embed_images(network, dataset, graded, batch_size, num_workers=num_workers, embed=network.embedding)  # type: ignore[arg-type]
     content = {
         "images": [str(items[n]["image"]) for n in graded],
@@ -79,7 +84,9 @@ class Neighbours:
             raise InputError(f"{path}: holds no embeddings of training images; train again") from error
 
     def nearest(self, embedding: Tensor, k: int = 3) -> list[list[Neighbour]]:
-        """The k nearest training images of each of N embeddings (N, D), the nearest first."""
+        """The k nearest training images of each of N embeddings (N, D), the nearest first; none if none is graded."""
+        if not self.images:
+            return [[] for _ in embedding]
         similarity = normalize(embedding.float().cpu(), dim=1) @ self.embedding.T
         values, indices = similarity.topk(min(k, len(self.images)), dim=1)
         return [

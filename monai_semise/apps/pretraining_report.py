@@ -16,9 +16,17 @@ from monai_semise.apps.calibration import CALIBRATED_ON, fit_calibrator, group_o
 from monai_semise.apps.evaluation_table import evaluation_summary
 from monai_semise.apps.neighbours import save_neighbours
 from monai_semise.apps.training_report import Findings, TrainingReport
+from monai_semise.data import PreferencePair
 from monai_semise.data.datalist import UNGRADED, healthy_indices
 from monai_semise.engines import embed_images, update_healthy_reference
-from monai_semise.metrics import Evaluation, GradePrediction, evaluate_predictions, kendall_tau, ordinal_c_index
+from monai_semise.metrics import (
+    Evaluation,
+    GradePrediction,
+    evaluate_predictions,
+    kendall_tau,
+    ordinal_c_index,
+    pair_accuracy,
+)
 from monai_semise.severity import CalibratedSeverity, SeverityCalibrator
 from monai_semise.utils import (
     save_checkpoint,
@@ -50,6 +58,7 @@ class PretrainingReport(TrainingReport):
         settings: of network and preprocessing, kept in ``settings.json`` for inference.
         coverage: share of images whose grade the conformal interval shall hold.
         n_resamples: of the bootstrap by patient.
+        pairs: comparisons made by people, by section; how many of them the scores agree with is reported too.
     """
 
     files: ClassVar = {
@@ -75,6 +84,7 @@ class PretrainingReport(TrainingReport):
         settings: Mapping[str, Any] | None = None,
         coverage: float = 0.9,
         n_resamples: int = 1000,
+        pairs: Mapping[str, Sequence[PreferencePair]] | None = None,
     ) -> None:
         settings = {**(settings or {}), "grade_names": grade_names, "network": type(unwrap(network)).__name__}
         super().__init__(output_dir, network, checkpoint, sections, settings, num_workers, n_resamples)
@@ -83,8 +93,11 @@ class PretrainingReport(TrainingReport):
         self.batch_size = batch_size
         self.grade_names = grade_names
         self.coverage = coverage
+        self.pairs = pairs or {}
 
     def _complete_network(self) -> None:
+        if self.network.learns_reference:
+            return
         update_healthy_reference(
             self.network, self.training, healthy_indices(self.training_items), self.batch_size, self.num_workers
         )
@@ -107,6 +120,10 @@ class PretrainingReport(TrainingReport):
         for name, (_, items) in self.sections.items():
             severity = torch.tensor([item["severity"] for item in items])
             summary[name] = _measures(scores[name], severity)
+            if self.pairs.get(name):
+                a, b, preference, _ = zip(*self.pairs[name])
+                agreement = pair_accuracy(scores[name], torch.tensor([a, b]).T, torch.tensor(preference))
+                summary[name]["comparison_accuracy"] = float(agreement)
             calibrated = None if calibrator is None else calibrator.calibrate(scores[name].numpy())
             rows += _rows(name, items, scores[name], calibrated)
             if calibrated is None or name == CALIBRATED_ON or not (severity >= 0).any():
@@ -123,6 +140,7 @@ class PretrainingReport(TrainingReport):
             writer.writerows(rows)
         return Findings(summary, evaluations, _lines(summary))
 
+    @torch.no_grad()
     def _score(self, dataset: Dataset) -> Tensor:
         """Severity scores of a section; of the last one (test, where there is one), the embedding is drawn."""
         embedded = embed_images(self.network, dataset, batch_size=self.batch_size, num_workers=self.num_workers)
@@ -131,7 +149,7 @@ class PretrainingReport(TrainingReport):
             plot_embedding(
                 embedded.embeddings[:, PREFERENCE],
                 embedded.severity,
-                self.network.healthy_reference.cpu(),
+                self.network.healthy_reference.detach().cpu(),
                 self.folder / "embedding.png",
                 self.grade_names,
                 title=f"{len(items)} {name} images",

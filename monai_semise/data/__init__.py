@@ -18,7 +18,7 @@ from monai_semise.data.datalist import (
 from monai_semise.data.dicom_info import DicomInfo
 from monai_semise.data.dicom_reader import DicomReader
 from monai_semise.data.pair_dataset import PairDataset
-from monai_semise.data.pairs import PreferencePair, draw_preference_pairs, read_pairs, write_pairs
+from monai_semise.data.pairs import PreferencePair, draw_preference_pairs, read_pairs, read_section_pairs, write_pairs
 from monai_semise.data.phantoms import ensure_phantoms, make_phantom
 from monai_semise.data.prepared_dataset import PreparedDataset
 from monai_semise.data.samplers import GradeBalancedBatchSampler, ShuffledBatchSampler
@@ -48,6 +48,7 @@ __all__ = [
     "make_phantom",
     "read_grade_names",
     "read_pairs",
+    "read_section_pairs",
     "read_structures",
     "require_structures",
     "write_datalist",

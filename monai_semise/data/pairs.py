@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from monai.utils import look_up_option
 
 from monai_semise.utils import InputError, write_whole
 
-__all__ = ["PreferencePair", "draw_preference_pairs", "read_pairs", "write_pairs"]
+__all__ = ["PreferencePair", "draw_preference_pairs", "read_pairs", "read_section_pairs", "write_pairs"]
 
 COLUMNS = ("image_a", "image_b", "winner")
 OPTIONAL_COLUMNS = ("rater", "weight")
+TRAINED_TOGETHER = {"unlabelled": "training"}
 PREFERENCE = {"a": 1.0, "b": 0.0, "equal": 0.5}
 TIE_PREFERENCE = {"half": 0.5, "zero": 0.0}
 
@@ -94,8 +96,8 @@ def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> l
     """Read comparisons made by people: a CSV file with the columns ``image_a,image_b,winner``.
 
     ``winner`` names the more severe image: ``a``, ``b``, ``equal``, or the path as written in ``image_a`` or
-    ``image_b``. Rows with the winner ``skip`` (could not tell) are left out. Optional columns: ``rater`` (kept in the
-    file, not read) and ``weight`` (not negative, 1 when empty).
+    ``image_b``. Rows with the winner ``skip`` (could not tell) are left out. An optional column is ``weight`` (not
+    negative, 1 when empty); others, such as ``rater`` and ``time``, are not read.
 
     Args:
         path: the CSV file; relative image paths start from its folder.
@@ -124,6 +126,43 @@ def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> l
         pairs.append(PreferencePair(a, b, preference, _weight(row.get("weight"), f"{where}, weight")))
     if not pairs:
         raise InputError(f"{path}: no comparison in it; it needs at least one row with a winner")
+    return pairs
+
+
+def read_section_pairs(
+    path: str | os.PathLike | None, datalist: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[PreferencePair]]:
+    """Read comparisons as :func:`read_pairs` does, and give each section of a datalist its own.
+
+    A pair with images of two sections belongs to neither, since training must not see validation and test images; a
+    line in the log tells how many are left out.
+
+    Args:
+        path: the CSV file.
+        datalist: sections as :func:`monai_semise.data.load_datalist` returns them.
+
+    Returns:
+        ``"training"`` (with the unlabelled images, whose ``index`` counts on), ``"validation"`` and ``"test"``: pairs
+        of the ``index`` of each section.
+
+    Raises:
+        InputError: without a file, without a pair to train on, or naming the row and the column.
+    """
+    if path is None:
+        raise InputError("pairs_file: none given; name the comparisons, such as --pairs_file pairs.csv")
+    placed = [(TRAINED_TOGETHER.get(name, name), item) for name, section in datalist.items() for item in section]
+    pairs: dict[str, list[PreferencePair]] = {"training": [], "validation": [], "test": []}
+    mixed = 0
+    for pair in read_pairs(path, [{"image": item["image"], "index": n} for n, (_, item) in enumerate(placed)]):
+        (section, a), (other, b) = placed[pair.a], placed[pair.b]
+        if section == other:
+            pairs[section].append(pair._replace(a=int(a["index"]), b=int(b["index"])))
+        else:
+            mixed += 1
+    if mixed:
+        logging.getLogger("monai_semise").warning(f"{path}: left out {mixed} comparisons of images of two sections")
+    if not pairs["training"]:
+        raise InputError(f"{path}: no comparison of two training images; compare some, or move images to training")
     return pairs
 
 

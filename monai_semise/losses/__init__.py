@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from monai_semise.losses.barlow_twins import CrossCorrelationLoss, barlow_twins_terms
+from monai_semise.losses.comparison import ComparisonLoss
 from monai_semise.losses.corn import OrdinalCornLoss
 from monai_semise.losses.cosine import cosine_distance
 from monai_semise.losses.dice_cross_entropy import DiceCrossEntropyLoss
@@ -23,6 +24,7 @@ from monai_semise.losses.semise import HealthyAnomalyLoss, SemiseLoss, semise_lo
 from monai_semise.losses.supervised_contrastive import SupervisedContrastiveLoss, supervised_contrastive_loss
 
 __all__ = [
+    "ComparisonLoss",
     "CrossCorrelationLoss",
     "DiceCrossEntropyLoss",
     "HealthyAnomalyLoss",

@@ -12,6 +12,7 @@ from monai_semise.networks.encoders import (
     load_imagenet_weights,
 )
 from monai_semise.networks.freezing import FreezableEncoder
+from monai_semise.networks.learned_reference_net import LearnedReferenceNet
 from monai_semise.networks.parameter_groups import discriminative_groups
 from monai_semise.networks.segmentation_unet import SegmentationUNet
 from monai_semise.networks.semise_net import SemiseNet
@@ -20,6 +21,7 @@ from monai_semise.networks.severity_net import SeverityNet
 
 __all__ = [
     "FreezableEncoder",
+    "LearnedReferenceNet",
     "SegmentationUNet",
     "SemiseNet",
     "SemiseResNetEncoder",

@@ -12,6 +12,7 @@ let pair = null;
 let shownAt = 0;
 let pending = null; // an answer or undo that is not acknowledged yet: sent again under the same id
 let generation = 0;
+const SETTLED = 250; // ms that a pair must be in sight before it is answered: a double click is not two answers
 
 // ---------------------------------------------------------------- talking to the server
 
@@ -61,7 +62,7 @@ async function send() {
 }
 
 function answer(outcome) {
-  if (!pair || pending) return;
+  if (!pair || pending || $("work").dataset.ready !== "yes") return;
   const button = document.querySelector(`[data-outcome="${outcome}"]`);
   const seconds = (performance.now() - shownAt) / 1000;
   pending = { path: "api/answers", body: { id: newId(), ...pair, outcome, rater, seconds }, said: `Stored: ${spoken(button)}.` };
@@ -126,10 +127,12 @@ async function load() {
   $("slice-tool").hidden = true;
   update();
   $("work").setAttribute("aria-busy", "true");
+  $("work").dataset.ready = "no";
   await Promise.all(SIDES.map((side) => loadSide(side, mine)));
   if (mine !== generation) return;
   $("work").removeAttribute("aria-busy");
   shownAt = performance.now();
+  setTimeout(() => { if (mine === generation) $("work").dataset.ready = "yes"; }, SETTLED);
 }
 
 async function loadSide(side, mine) {

@@ -1,0 +1,119 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from monai_semise.losses import ComparisonLoss, cosine_distance, preference_loss
+from monai_semise.networks import LearnedReferenceNet, SemiseNet
+from monai_semise.utils import InputError
+from tests.bundles.harness import ROOT, run, weights, workflow
+
+OVERLAY = ROOT / "bundles" / "pairs_only.json"
+
+
+def compare(items, n_pairs):
+    """Rows of a pairs.csv in which the right answer is given."""
+    draw = random.Random(0)
+    rows = []
+    for a, b in (draw.sample(items, 2) for _ in range(n_pairs)):
+        winner = "equal" if a.get("severity") == b.get("severity") else "a" if worse(a) > worse(b) else "b"
+        rows.append((a["image"], b["image"], winner, "dr x", "2026-01-31T09:00:00Z"))
+    return rows
+
+
+def worse(item):
+    return item.get("severity", -1)
+
+
+@pytest.fixture
+def compared(phantoms):
+    """A datalist without grades and comparisons of its images: ``compared(["training"])``."""
+    graded = phantoms()
+    content = json.loads(graded.read_text())
+
+    def make(sections):
+        kept = {name: content[name] if name in sections else [] for name in ("training", "validation", "test")}
+        rows = [row for items in kept.values() if items for row in compare(items, 40)]
+        if len(sections) > 1:
+            rows.append((kept["training"][0]["image"], kept["test"][0]["image"], "a", "dr x", ""))
+        ungraded = {k: [{"image": item["image"]} for item in items] for k, items in kept.items()}
+        datalist, pairs = (graded.with_name(f"{len(sections)}_sections.{kind}") for kind in ("json", "csv"))
+        datalist.write_text(json.dumps(ungraded))
+        with pairs.open("w", newline="") as stream:
+            csv.writer(stream).writerows([("image_a", "image_b", "winner", "rater", "time"), *rows])
+        return {"datalist": str(datalist), "pairs_file": str(pairs)}
+
+    return make
+
+
+@pytest.mark.parametrize("sections", [["training"], ["training", "validation", "test"]], ids=["training", "all"])
+def test_learns_and_scores_without_a_grade(tmp_path, compared, sections):
+    implied = {"n_training_pairs": 30} if sections == ["training"] else {}
+    settings = compared(sections)
+    folder = run(tmp_path, OVERLAY, train__trainer__max_epochs=1, **implied, **settings)
+    log = list(csv.DictReader((folder / "log.csv").open()))
+    assert [row["phase"] for row in log] == ["train"]
+    assert 0 < float(log[0]["preference"]) < 2
+    summary = json.loads((folder / "summary.json").read_text())
+    assert sorted(summary) == sorted(set(sections) - {"training"})
+    for measures in summary.values():
+        assert 0 <= measures["comparison_accuracy"] <= 1
+    # the weights are those of a SemiseNet, with the learned reference in the place of the healthy one
+    state = weights(folder / "model.pt")
+    network = SemiseNet("resnet10", in_channels=1, embedding_dim=16)
+    network.load_state_dict(state)
+    assert network.has_reference
+    assert network.healthy_reference.norm() > 0
+    inference = ConfigWorkflow(
+        str(ROOT / "bundles" / "semise_severity_inference.json"),
+        logging_file=False,
+        run_dir=str(folder),
+        input=str(tmp_path / "none" if not sections else (ROOT / settings["datalist"]).parent / "images"),
+        output_dir=str(tmp_path / "severity"),
+    )
+    inference.initialize()
+    inference.run()
+    scores = list(csv.DictReader((tmp_path / "severity" / "severity.csv").open()))
+    assert all(0 <= float(row["score"]) <= 2 for row in scores)
+    assert len(scores) == len(list((ROOT / settings["datalist"]).parent.joinpath("images").iterdir()))
+
+
+def test_without_comparisons(tmp_path, compared):
+    settings = {**compared(["training"]), "pairs_file": None}
+    with pytest.raises(RuntimeError) as raised:
+        workflow(tmp_path, OVERLAY, **settings).initialize()
+    while raised.value.__cause__ is not None:
+        raised.value = raised.value.__cause__
+    assert "pairs_file: none given; name the comparisons" in str(raised.value)
+    assert isinstance(raised.value, InputError)
+
+
+def test_the_reference_is_learned_by_the_preference_term_alone():
+    torch.manual_seed(0)
+    network = LearnedReferenceNet("resnet10", embedding_dim=8).eval()
+    images = torch.rand(4, 1, 32, 32)
+    pairs = {
+        "severity": torch.full((4,), -1),
+        "pairs": torch.tensor([[0, 1], [2, 3]]),
+        "preference": torch.tensor([1.0, 0.0]),
+    }
+    loss = ComparisonLoss(alpha=0.0, scale=5.0)
+    embeddings = network(images)
+    distance = cosine_distance(embeddings[:, 1], network.healthy_reference)
+    expected = preference_loss(distance[[0, 2]], distance[[1, 3]], pairs["preference"], scale=5.0)
+    value = loss(embeddings[None], pairs)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    value.backward()
+    assert network.healthy_reference.grad.norm() > 0
+    network.zero_grad()
+    ComparisonLoss(alpha=1.0)(torch.stack([network(images), network(images.flip(-1))]), pairs).backward()
+    assert network.healthy_reference.grad.norm() == 0
+    assert network.score(images).tolist() == pytest.approx(distance.tolist(), rel=1e-4)
