@@ -95,5 +95,5 @@ def test_training_fills_the_queue_and_teacher_and_student_differ(tmp_path):
 
 
 def test_learns(tmp_path):
-    settings = {"teacher_momentum": 0.99, "temperature": 0.1, "embedding_dim": 64, "encoder_lr": 0.1, "head_lr": 0.1}
+    settings = {"teacher_momentum": 0.99, "queue_size": 64, "embedding_dim": 64, "encoder_lr": 0.03, "head_lr": 0.03}
     assert_learns(tmp_path, "moco", epochs=20, batch_size=16, **settings)
