@@ -7,7 +7,8 @@ import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
-from monai_semise.losses.cosine import cosine_similarity_matrix
+from monai_semise.losses.cosine import unit_vectors
+from monai_semise.losses.log_sum_exp import log_sum_exp_of_others
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.losses.temperature_loss import TemperatureLoss
 
@@ -24,7 +25,8 @@ def nt_xent_loss(
             -\log \frac{\exp(\cos(z_i, z_{j(i)}) / \tau)}{\sum_{k \neq i} \exp(\cos(z_i, z_k) / \tau)}
 
     Both views of all N images are anchors (2N terms). The sum is a log-sum-exp in float32 or float64, so that it
-    stays finite at small temperatures and in half precision. Memory is of order (2N)² + 2N x D.
+    stays finite at small temperatures and in half precision. Memory is linear in N, see
+    :func:`~monai_semise.losses.log_sum_exp.log_sum_exp_of_others`.
 
     Args:
         input: embeddings of the first view, shape (N, D).
@@ -45,12 +47,10 @@ def nt_xent_loss(
         raise ValueError(
             f"the two views must have one shape (N, D), got {tuple(input.shape)} and {tuple(target.shape)}"
         )
-    n = len(input)
-    views = torch.cat([input, target])
-    logits = cosine_similarity_matrix(views, views) / temperature
-    positive = torch.cat([logits.diagonal(n), logits.diagonal(-n)])
-    itself = torch.eye(2 * n, dtype=torch.bool, device=logits.device)
-    return reduce_loss(logits.masked_fill(itself, -torch.inf).logsumexp(dim=1) - positive, reduction)
+    first, second = unit_vectors(input), unit_vectors(target)
+    others = log_sum_exp_of_others(torch.cat([first, second]), temperature)
+    positive = (first * second).sum(dim=1) / temperature
+    return reduce_loss(others - positive.repeat(2), reduction)
 
 
 class NTXentLoss(TemperatureLoss):

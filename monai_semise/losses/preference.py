@@ -11,6 +11,7 @@ from torch.nn.modules.loss import _Loss
 
 from monai_semise.losses.balance import balanced_weights, unordered_groups
 from monai_semise.losses.cosine import cosine_distance
+from monai_semise.losses.preference_moments import preference_moments_loss
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.utils import gather_with_gradient
 
@@ -18,6 +19,8 @@ __all__ = ["PreferenceLoss", "batch_preference_loss", "comparable_pairs", "prefe
 
 TIES = ("skip", "half", "zero")
 BALANCES = ("grade", "none")
+
+_FEWEST_FOR_MOMENTS = 128  # measured: below, the pairs themselves cost less
 
 
 def preference_loss(
@@ -103,6 +106,10 @@ def batch_preference_loss(
 ) -> Tensor:
     """Eq. 3 of SEMISE over all comparable pairs of a batch (see :func:`preference_loss`).
 
+    A large batch is summed in time and memory linear in N, see
+    :func:`~monai_semise.losses.preference_moments.preference_moments_loss`; a small one pair by pair, as is one whose
+    scale is so steep that the moments were more than the images, and ``"none"``.
+
     Args:
         distance: distance of each image from the healthy reference, shape (N,).
         severity: grade of each image, integers of shape (N,); negative when ungraded.
@@ -122,6 +129,12 @@ def batch_preference_loss(
         tensor(0.4375)
     """
     look_up_option(balance, BALANCES)
+    look_up_option(ties, TIES)
+    compared = severity >= (0 if include_healthy else 1)
+    if LossReduction(reduction) != LossReduction.NONE and compared.sum() >= _FEWEST_FOR_MOMENTS:
+        loss = preference_moments_loss(distance[compared], severity[compared], scale, ties, balance, reduction)
+        if loss is not None:
+            return loss
     a, b, preference = comparable_pairs(severity, ties, include_healthy)
     weight = None
     if balance == "grade" and len(a):

@@ -6,11 +6,14 @@ from __future__ import annotations
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.losses.temperature_loss import TemperatureLoss
 
 __all__ = ["RankNContrastLoss", "rank_n_contrast_loss"]
+
+_MOST_PAIRS = 2**19  # of anchors and rows at once
 
 
 def rank_n_contrast_loss(
@@ -24,8 +27,9 @@ def rank_n_contrast_loss(
         \qquad S_{ij} = \{k \neq i : |y_i - y_k| \geq |y_i - y_j|\}
 
     A row is sorted by the distance of its labels from the anchor's, furthest first; then the sum over :math:`S_{ij}` is
-    a running one, read where the ties of j end. Time is of order N² (D + log N), memory N² + N x D. All in float32 or
-    float64.
+    a running one, read where the ties of j end. Up to 724 rows at once; beyond, anchors are taken in parts whose sums
+    the backward pass computes anew, so that memory is linear in N but for ``"none"``. Time is of order N² (D + log N).
+    All in float32 or float64.
 
     Args:
         input: embeddings of shape (N, D), the views of an image as rows of their own.
@@ -51,19 +55,30 @@ def rank_n_contrast_loss(
     with torch.autocast(device_type=rows.device.type, enabled=False):
         rows = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
         rows = rows - rows.mean(dim=0).detach()  # moves no distance, but the product cancels less
-        logits = _off_diagonal(-torch.cdist(rows, rows, compute_mode="use_mm_for_euclid_dist")) / temperature
-        apart = _off_diagonal((labels[:, None] - labels).abs())
-        nearer, order = apart.neg().sort(dim=1)
-        logits = logits.gather(1, order)
-        end_of_ties = torch.searchsorted(nearer, nearer, right=True) - 1
-        at_least_as_far = logits.logcumsumexp(dim=1).gather(1, end_of_ties)
-    return reduce_loss((at_least_as_far - logits).flatten(), reduction)
+        n = len(rows)
+        step = max(1, _MOST_PAIRS // max(1, n))
+        if step >= n or LossReduction(reduction) == LossReduction.NONE:
+            return reduce_loss(_terms(rows, labels, slice(0, n), temperature).flatten(), reduction)
+        total = rows.new_zeros(())
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            total = total + checkpoint(_sum_of_terms, rows, labels, part, temperature, use_reentrant=False)
+    return total if LossReduction(reduction) == LossReduction.SUM else total / (n * (n - 1))
 
 
-def _off_diagonal(matrix: Tensor) -> Tensor:
-    """The square matrix (N, N) without its diagonal, shape (N, N - 1)."""
-    n = len(matrix)
-    return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1) if n > 1 else matrix[:, :0]
+def _terms(rows: Tensor, labels: Tensor, anchors: slice, temperature: float) -> Tensor:
+    """The terms of some anchors, shape (anchors, N - 1), the labels furthest from the anchor's first."""
+    logits = -torch.cdist(rows[anchors], rows, compute_mode="use_mm_for_euclid_dist") / temperature
+    apart = (labels[anchors, None] - labels).abs()
+    apart.diagonal(anchors.start).fill_(-1)  # the anchor itself comes last, and is left out
+    nearer, order = (ranked[:, :-1].contiguous() for ranked in apart.neg().sort(dim=1))
+    logits = logits.gather(1, order)
+    end_of_ties = torch.searchsorted(nearer, nearer, right=True) - 1
+    return logits.logcumsumexp(dim=1).gather(1, end_of_ties) - logits
+
+
+def _sum_of_terms(rows: Tensor, labels: Tensor, anchors: slice, temperature: float) -> Tensor:
+    return _terms(rows, labels, anchors, temperature).sum()
 
 
 class RankNContrastLoss(TemperatureLoss):

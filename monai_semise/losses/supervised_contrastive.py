@@ -7,7 +7,8 @@ import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
-from monai_semise.losses.cosine import cosine_similarity_matrix, unit_vectors
+from monai_semise.losses.cosine import unit_vectors
+from monai_semise.losses.log_sum_exp import log_sum_exp_of_others
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.losses.temperature_loss import TemperatureLoss
 
@@ -25,7 +26,7 @@ def supervised_contrastive_loss(
 
     :math:`P(i)` are the other embeddings of the class of i, and the anchors A those that have one. With two views and
     every image a class of its own, it is :func:`monai_semise.losses.nt_xent_loss`. The sums are in float32 or float64;
-    memory is of order N² + N x D.
+    memory is linear in N, see :func:`~monai_semise.losses.log_sum_exp.log_sum_exp_of_others`.
 
     Args:
         input: embeddings of shape (N, D), the views of an image as rows of their own.
@@ -45,8 +46,7 @@ def supervised_contrastive_loss(
     labelled = labels >= 0
     rows = unit_vectors(input[labelled])
     _, group, size = torch.unique(labels[labelled], return_inverse=True, return_counts=True)
-    logits = cosine_similarity_matrix(rows, rows) / temperature
-    others = logits.fill_diagonal_(-torch.inf).logsumexp(dim=1)
+    others = log_sum_exp_of_others(rows, temperature)
     # the positives of a row by the sum of its class, so that no mask of pairs is needed
     of_class = rows.new_zeros(len(size), rows.shape[1]).index_add(0, group, rows)[group]
     positives = (rows * (of_class - rows)).sum(dim=1) / temperature

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semise.losses import RankNContrastLoss, rank_n_contrast_loss
+from monai_semise.losses import RankNContrastLoss, rank_n_contrast, rank_n_contrast_loss
 from tests.losses import reference
 from tests.losses.reference import DTYPES, LargestTensor, assert_agree, grades, random, value_and_gradients
 
@@ -93,6 +93,33 @@ def test_half_precision_is_finite_and_exact(dtype):
     )
     assert gradients[0].isfinite().all()
     assert gradients[0].any()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_anchors_in_parts_equal_all_at_once(monkeypatch, dtype, reduction):
+    labels, vectors = grades(23), random(23, 6, dtype=dtype)
+    expected, (expected_gradient,) = value_and_gradients(
+        lambda v: rank_n_contrast_loss(v, labels, 0.5, reduction), vectors.double()
+    )
+    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 100)
+    value, (gradient,) = value_and_gradients(lambda v: rank_n_contrast_loss(v, labels, 0.5, reduction), vectors)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(gradient, expected_gradient.to(dtype), rtol=2e-2, atol=1e-4)
+
+
+def test_anchors_in_parts_have_no_tensor_of_order_batch_squared(monkeypatch):
+    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 256)
+    with LargestTensor() as record:
+        value_and_gradients(lambda v: rank_n_contrast_loss(v, torch.arange(64) % 4), random(64, 4))
+    assert record.elements <= 64 * (4 + 2)
+
+
+def test_compiled_it_is_the_same(monkeypatch):
+    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 100)
+    labels = grades(17)
+    compiled = torch.compile(lambda v: rank_n_contrast_loss(v, labels), backend="aot_eager")
+    assert_agree(compiled, lambda v: rank_n_contrast_loss(v, labels), random(17, 3), tolerance=1e-12)
 
 
 def test_no_tensor_is_of_order_batch_squared_times_dimensions():
