@@ -39,7 +39,7 @@ N_GRADES = 5
 OURS = ("NT-Xent", "supervised contrastive", "Rank-N-Contrast", "preference")
 RIVALS = ("one product and cross-entropy", "pytorch-metric-learning's SupConLoss", "MONAI's ContrastiveLoss")
 EXPONENT_FROM = 1024
-FEWEST_EXPONENT_POINTS = 2
+FEWEST_EXPONENT_POINTS = 3
 
 
 def one_product(rows: Tensor) -> Tensor:
