@@ -13,6 +13,18 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "monai_semise" / "__init__.
 DECODERS = ["pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pylibjpeg-rle>=2.0", "python-gdcm>=3.0.10"]
 """Of JPEG, JPEG-LS, JPEG 2000 and RLE in DICOM files."""
 DICOM_WRITER = "highdicom>=0.28"
+LABEL_SERVER = [
+    "monailabel==0.8.5 ; python_version < '3.13'",  # its client imports cgi, which Python 3.13 has not
+    "pydicom<3",  # pydicom-seg 0.4.1, which it imports, reads a module that pydicom 3 has not
+    "dicomweb-client[gcp]<0.60",  # later ones need pydicom 3
+    "pynetdicom<3",  # later ones need pydicom 3
+    "numpy<2",  # pydicom-seg
+    "jsonschema<4",  # pydicom-seg
+    "mlflow<3.18",  # later ones need newer packages than these
+    "setuptools",  # brings distutils, which MONAI Label imports and Python 3.12 has not
+    *DECODERS,
+]
+"""MONAI Label, and what keeps its last release, of November 2024, importable."""
 EXPORTERS = ["onnx", "onnxruntime", "onnxscript"]
 
 setup(
@@ -28,9 +40,9 @@ setup(
     install_requires=[
         "torch>=2.8",
         "monai>=1.6",
-        "pytorch-ignite>=0.5",
+        "pytorch-ignite>=0.4.11",  # the one that monai[ignite], and so MONAI Label, asks for
         "nibabel>=5",
-        "pydicom>=3.0",
+        "pydicom>=2.4.4",
         "itk>=5.3",
         "numpy",
         "filelock",
@@ -48,6 +60,9 @@ setup(
         "dicom": [*DECODERS, DICOM_WRITER],
         "onnx": EXPORTERS,
         "ordinal": ["coral-pytorch>=1.4"],
+        # In an environment of its own: "dicom" needs pydicom 3.
+        "label": LABEL_SERVER,
+        "test-label": ["hypothesis", "pytest"],
         "test": [
             *DECODERS,
             DICOM_WRITER,

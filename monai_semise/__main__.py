@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from monai.utils import MONAIEnvVars
 
-from monai_semise.commands import compare, datalist, pack, prepare, rank
+from monai_semise.commands import compare, datalist, label, pack, prepare, rank
 from monai_semise.utils import find_semise_error, printable
 
-COMMANDS = (datalist, prepare, rank, compare, pack)
+COMMANDS = (datalist, prepare, rank, compare, pack, label)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

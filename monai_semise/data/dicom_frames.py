@@ -12,9 +12,9 @@ from typing import cast
 import numpy as np
 import pydicom
 from pydicom import Dataset, FileDataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from monai_semise.data.pixel_decoding import apply_color_lut, apply_modality_lut, decode_pixels
 from monai_semise.utils import InputError
 
 __all__ = ["Frame", "frame_header", "read_frames", "read_header"]
@@ -83,7 +83,6 @@ TAGS = [*PIXEL_TAGS, *FRAME_TAGS, *GROUPS, "TotalPixelMatrixColumns"]
 
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-INSTALL = 'pip install "monai-semise[dicom]"'
 
 
 @dataclass
@@ -130,7 +129,7 @@ def read_frames(dataset: FileDataset, name: str) -> list[Frame]:
         InputError: when pixels are missing, cut short or damaged, when no decoder for them is installed, or when they
             are in a form that cannot be made gray or RGB.
     """
-    stored = _decode(dataset, name)
+    stored = decode_pixels(dataset, name)
     photometric, color_bits = str(dataset.PhotometricInterpretation), None
     if photometric == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)[..., :3]
@@ -153,31 +152,6 @@ def read_frames(dataset: FileDataset, name: str) -> list[Frame]:
             padded, pixels = _padded(pixels, header), _modality_values(pixels, header)
         frames.append(Frame(pixels.astype(np.float32), padded, header, photometric, color_bits))
     return frames
-
-
-def _decode(dataset: FileDataset, name: str) -> np.ndarray:
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise InputError(f"{name}: has no pixel data, or is cut short; restore the file, or remove the item")
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError as error:
-        raise InputError(
-            f"{name}: nothing decodes its transfer syntax, {syntax.name}; convert the file to another, or remove the "
-            "item"
-        ) from error
-    install = f"{INSTALL} (not installed: {'; '.join(decoder.missing_dependencies)})"
-    if not decoder.is_available:
-        raise InputError(f"{name}: no decoder for its transfer syntax, {syntax.name}, is installed; use {install}")
-    try:
-        return pixel_array(dataset)
-    except Exception as error:
-        missing_frame = isinstance(error, StopIteration)
-        reason = "it has fewer frames than the header says" if missing_frame else " ".join(str(error).split())[:300]
-        remedy = f", or try more decoders with {install}" if decoder.missing_dependencies else ""
-        raise InputError(
-            f"{name}: pixel data ({syntax.name}) cannot be decoded ({reason}); restore the file{remedy}"
-        ) from error
 
 
 def frame_header(dataset: FileDataset, frame: int) -> Dataset:

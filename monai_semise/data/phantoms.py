@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCa
 from tqdm import tqdm
 
 from monai_semise.data.datalist import write_datalist
+from monai_semise.data.pydicom_versions import FILE_FORMAT
 
 __all__ = ["N_GRADES", "ensure_phantoms", "make_phantom"]
 
@@ -241,7 +242,7 @@ def _write_dicom(path: Path, array: np.ndarray) -> None:
     dataset = _dicom(path, array, SecondaryCaptureImageStorage, "OT", _digest(array))
     dataset.ConversionType = "SYN"
     dataset.PixelSpacing = [1.0, 1.0]
-    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    pydicom.dcmwrite(path, dataset, **FILE_FORMAT)
 
 
 def _write_dicom_series(folder: Path, array: np.ndarray) -> None:
@@ -261,7 +262,7 @@ def _write_dicom_series(folder: Path, array: np.ndarray) -> None:
         for keyword in EMPTY_IN_MR:
             setattr(dataset, keyword, None)
         # as archives name them: the names do not tell the order
-        pydicom.dcmwrite(folder / f"{dataset.SOPInstanceUID}.dcm", dataset, enforce_file_format=True)
+        pydicom.dcmwrite(folder / f"{dataset.SOPInstanceUID}.dcm", dataset, **FILE_FORMAT)
 
 
 def _dicom(path: Path, array: np.ndarray, sop_class: UID, modality: str, digest: str, instance: int = 1) -> FileDataset:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.encaps
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.pixels import get_decoder
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from monai_semise.data.pixel_decoding import decoders
+from monai_semise.data.pydicom_versions import FILE_FORMAT, HAS_PIXELS
 
 BUNDLED = Path(pydicom.__file__).parent / "data" / "test_files"
 SERIES = generate_uid(entropy_srcs=["series"])
@@ -25,9 +28,16 @@ def bundled(name):
     if not path.is_file():
         pytest.skip(f"this pydicom comes without {name}")
     syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
-    if not get_decoder(syntax).is_available:
+    known, missing = decoders(syntax)
+    if len(missing) == known:
         pytest.skip(f"no decoder of {syntax.name} installed")
     return path
+
+
+def encapsulated_frames(dataset, number):
+    """The compressed frames of a dataset."""
+    name = "generate_frames" if HAS_PIXELS else "generate_pixel_data_frame"
+    return list(getattr(pydicom.encaps, name)(dataset.PixelData, number))
 
 
 def item(**elements):
@@ -70,7 +80,7 @@ def make_dicom(pixels, syntax=ExplicitVRLittleEndian, **elements):
 
 def write_dicom(path, pixels, **elements):
     """Write what :func:`make_dicom` makes, and give the path."""
-    pydicom.dcmwrite(path, make_dicom(pixels, **elements), enforce_file_format=True)
+    pydicom.dcmwrite(path, make_dicom(pixels, **elements), **FILE_FORMAT)
     return path
 
 

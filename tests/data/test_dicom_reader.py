@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset, ITKReader, MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Compose, LoadImage, LoadImaged
 from PIL import Image
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
     UID,
@@ -30,9 +29,20 @@ from pydicom.uid import (
 )
 
 from monai_semise.data import DicomInfo, DicomReader
+from monai_semise.data.pixel_decoding import apply_color_lut, apply_modality_lut
+from monai_semise.data.pydicom_versions import FILE_FORMAT, pixels
 from monai_semise.transforms import LoadCheckedImage
 from monai_semise.utils import InputError
-from tests.data.dicom_files import BUNDLED, SERIES, bundled, item, make_dicom, write_dicom, write_series
+from tests.data.dicom_files import (
+    BUNDLED,
+    SERIES,
+    bundled,
+    encapsulated_frames,
+    item,
+    make_dicom,
+    write_dicom,
+    write_series,
+)
 
 GRAY = [
     "693_J2KI.dcm",
@@ -248,7 +258,7 @@ def test_padding_written_as_unsigned(tmp_path):
     """As GE scanners do: the bits of -2000."""
     dataset = make_dicom(np.array([[-2000, 3]], dtype=np.int16))
     dataset.add_new("PixelPaddingValue", "US", 63536)
-    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, enforce_file_format=True)
+    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, **FILE_FORMAT)
     assert info_of(tmp_path / "a.dcm").padding == (-2000, -2000)
 
 
@@ -407,7 +417,7 @@ def test_too_few_bytes_of_pixels():
 def test_cut_codestream(tmp_path, name):
     """The DICOM file is whole, what a camera or a converter put into it is not."""
     dataset = pydicom.dcmread(bundled(name))
-    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    (frame,) = encapsulated_frames(dataset, 1)
     dataset.PixelData = encapsulate([frame[: len(frame) // 4 * 2]])
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(InputError, match=r"a\.dcm: pixel data \(.+\) cannot be decoded \(.+\); restore the file"):
@@ -416,7 +426,7 @@ def test_cut_codestream(tmp_path, name):
 
 def test_missing_frame(tmp_path):
     dataset = pydicom.dcmread(bundled("SC_rgb_rle_2frame.dcm"))
-    frames = list(generate_frames(dataset.PixelData, number_of_frames=2))
+    frames = encapsulated_frames(dataset, 2)
     dataset.PixelData = encapsulate(frames[:1])
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(InputError, match=r"a\.dcm: .*\(it has fewer frames than the header says\)"):
@@ -435,7 +445,7 @@ def test_unusable_header(tmp_path, picture, element, value):
         dataset.add_new(element, "LO", value)
     else:
         setattr(dataset, element, value)
-    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, enforce_file_format=True)
+    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, **FILE_FORMAT)
     with pytest.raises(InputError, match=r"a\.dcm: .*cannot be (read as DICOM|decoded) \(.+\); restore the file"):
         read(tmp_path / "a.dcm")
 
@@ -489,7 +499,7 @@ def test_missing_decoder():
 def test_decoder_that_cannot_do_it():
     """12 bit lossy JPEG: only a package under the GPL decodes it, which is not in the extra."""
     path = BUNDLED / "JPEG-lossy.dcm"
-    if "pylibjpeg" in get_decoder(pydicom.dcmread(path).file_meta.TransferSyntaxUID).available_plugins:
+    if "pylibjpeg" in pixels.get_decoder(pydicom.dcmread(path).file_meta.TransferSyntaxUID).available_plugins:
         assert read(path)[0].shape == (256, 1024)
     else:
         with pytest.raises(InputError, match=r"lossy\.dcm: pixel data \(JPEG Extended .* 12-bit .*pylibjpeg-libjpeg"):
@@ -680,7 +690,7 @@ def enhanced(volume, affine, order, **per_frame):
 def write_enhanced(tmp_path, volume):
     def write(order=(4, 0, 2, 5, 1, 3), affine=OBLIQUE, **per_frame):
         path = tmp_path / "enhanced.dcm"
-        pydicom.dcmwrite(path, enhanced(volume, affine, list(order), **per_frame), enforce_file_format=True)
+        pydicom.dcmwrite(path, enhanced(volume, affine, list(order), **per_frame), **FILE_FORMAT)
         return path
 
     return write
@@ -811,7 +821,7 @@ def test_nothing_of_a_patient_gets_through(tmp_path, volume):
         setattr(dataset, keyword, value)
     dataset.PerFrameFunctionalGroupsSequence[0].FrameContentSequence = [item(FrameComments="Jane")]
     dataset.add_new(0x00091001, "LO", "private Jane")
-    pydicom.dcmwrite(tmp_path / "e.dcm", dataset, enforce_file_format=True)
+    pydicom.dcmwrite(tmp_path / "e.dcm", dataset, **FILE_FORMAT)
     for path in (folder, next(folder.iterdir()), tmp_path / "e.dcm"):
         image = LoadImage(reader=DicomReader())(path)
         found = repr({**image.meta, "filename_or_obj": ""})

@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from monai_semise.__main__ import main
+from monai_semise.data.pydicom_versions import FILE_FORMAT
 
 ROWS, COLUMNS = 16, 12
 SECRETS = {"PatientName": "Doe^Jane", "PatientID": "P-4711", "PatientBirthDate": "19510203", "StudyDate": "20200304"}
@@ -102,7 +103,7 @@ def write_dicom(path, transfer_syntax=ExplicitVRLittleEndian, bits=12, **element
     else:
         meta.TransferSyntaxUID = transfer_syntax
     path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, enforce_file_format=True)
+    dataset.save_as(path, **FILE_FORMAT)
     return path
 
 

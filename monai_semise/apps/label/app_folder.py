@@ -1,0 +1,61 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_semise.apps.pack.kinds import KINDS
+from monai_semise.utils import InputError, ensure_writable, write_whole
+
+__all__ = ["COMPARISONS", "MODELS", "make_app_folder"]
+
+MODELS = "model"
+"""Folder of the packed bundles below that of the app, by MONAI Label's own name."""
+COMPARISONS = "comparisons.jsonl"
+"""File of the answers below the folder of the app."""
+MAIN = '''"""Started by MONAI Label."""
+
+from monai_semise.apps.label.main import SemiseApp
+
+__all__ = ["SemiseApp"]
+'''
+
+
+def make_app_folder(folder: str | os.PathLike, bundles: Sequence[str | os.PathLike]) -> Path:
+    """Make the folder of a MONAI Label app, or add to that of an earlier start.
+
+    A bundle that is there already, and that the server may have trained since, is kept.
+
+    Args:
+        folder: of the app.
+        bundles: folders of packed bundles, see ``python -m monai_semise pack``.
+
+    Returns:
+        the absolute path of the folder.
+
+    Raises:
+        InputError: when something is no packed bundle, or there would be none, or two of one purpose.
+    """
+    folder = ensure_writable(folder, option="--app")
+    known = {kind.folder for kind in KINDS.values()}
+    for bundle in map(Path, bundles):
+        bundle = bundle.absolute()
+        if bundle.name not in known or not (bundle / "configs" / "inference.json").is_file():
+            raise InputError(
+                f"{bundle}: is no bundle folder ({', '.join(sorted(known))}); make one of a training run with "
+                "python -m monai_semise pack"
+            )
+        if not (folder / MODELS / bundle.name).exists():
+            shutil.copytree(bundle, folder / MODELS / bundle.name)
+    found = sorted(path.name for path in (folder / MODELS).glob("semise_*"))
+    if not found:
+        raise InputError("no model: name a packed bundle with --severity, --segmentation, or both")
+    if len([name for name in found if name.startswith("semise_severity")]) > 1:
+        raise InputError(f"{folder / MODELS}: holds {' and '.join(found)}; one --app serves one severity bundle")
+    with write_whole(folder / "main.py") as stream:
+        stream.write(MAIN)
+    return folder

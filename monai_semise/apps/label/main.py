@@ -1,0 +1,141 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The app that MONAI Label's server runs; the ``main.py`` of an app folder imports it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+
+from monai_semise import __version__
+from monai_semise.apps.label.app_folder import COMPARISONS, MODELS
+from monai_semise.apps.label.datastore import StudyFolder
+from monai_semise.apps.label.infer_tasks import HeatMapTask, SegmentationTask, SeverityTask
+from monai_semise.apps.label.packed_model import PackedModel
+from monai_semise.apps.label.strategies import InformativePair, MostSevere, UncertainSeverity
+from monai_semise.apps.label.train_task import PackedTrainTask
+from monai_semise.comparison import AnswerStore, ComparisonSession
+from monai_semise.utils import InputError
+
+__all__ = ["SemiseApp"]
+
+
+class SemiseApp(MONAILabelApp):
+    """Severity, lesions and comparisons.
+
+    Models ``severity`` and ``heat_map`` (of a packed ``semise_severity_...``), and ``segmentation``; a training task
+    for each bundle; strategies ``most_severe``, ``uncertain_severity`` and ``informative_pair``.
+
+    Args:
+        app_dir: folder with the packed bundles below ``model/``.
+        studies: folder of images, or the address of a DICOMweb server.
+        conf: as MONAI Label passes it.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        packed = [PackedModel(folder) for folder in sorted((Path(app_dir) / MODELS).glob("semise_*"))]
+        self.packed = {"segmentation" if model.name == "semise_segmentation" else "severity": model for model in packed}
+        self._session: ComparisonSession | None = None
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="SEMISE",
+            description="Severity, lesions and labelling by comparison",
+            version=__version__,
+        )
+
+    def init_datastore(self) -> Datastore:
+        """A folder of images, or MONAI Label's own datastore of a DICOMweb server."""
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return StudyFolder(
+            self.studies,
+            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def init_infers(self) -> dict[str, Any]:
+        """The models."""
+        tasks: dict[str, Any] = {}
+        if "severity" in self.packed:
+            tasks |= {
+                "severity": SeverityTask(self.packed["severity"]),
+                "heat_map": HeatMapTask(self.packed["severity"]),
+            }
+        if "segmentation" in self.packed:
+            tasks["segmentation"] = SegmentationTask(self.packed["segmentation"])
+        return tasks
+
+    def init_trainers(self) -> dict[str, Any]:
+        """One for each packed bundle."""
+        return {name: PackedTrainTask(model, Path(self.app_dir)) for name, model in self.packed.items()}
+
+    def init_strategies(self) -> dict[str, Any]:
+        """Those of this package beside MONAI Label's ``random``."""
+        return {
+            **super().init_strategies(),
+            "most_severe": MostSevere(),
+            "uncertain_severity": UncertainSeverity(),
+            "informative_pair": InformativePair(self.comparisons),
+        }
+
+    def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Infer an image of the datastore, or one that was just sent; severities are kept in the image's info.
+
+        Raises:
+            InputError: when the image is of neither kind, or cannot be read.
+        """
+        datastore = datastore or self.datastore()
+        image = str(request["image"])
+        known = image in datastore.list_images()
+        if not known and not _was_sent(image):
+            raise InputError(f"image: {image!r} is not in the datastore; GET /datastore/?output=all lists what is")
+        request = {**request, "source": self._source(datastore, image) if known else image}
+        result: dict[str, Any] = super().infer(request, datastore)
+        severity = (result["params"] or {}).get("severity")
+        if known and severity is not None:
+            datastore.update_image_info(image, {"severity": severity})
+        return result
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Infer many images; MONAI Label's own divides by the number of GPUs, though there be none."""
+        given = request if torch.cuda.is_available() else {**request, "multi_gpu": False, "device": "cpu"}
+        return dict(super().batch_infer(given, datastore))
+
+    def comparisons(self) -> ComparisonSession:
+        """The session of comparisons, with all images that are there by now; opened when first wanted."""
+        datastore = self.datastore()
+        images = {image: self._source(datastore, image) for image in sorted(datastore.list_images())}
+        if self._session is None:
+            self._session = ComparisonSession(AnswerStore(Path(self.app_dir) / COMPARISONS), images)
+        else:
+            self._session.set_images(images)
+        return self._session
+
+    def _source(self, datastore: Datastore, image: str) -> str:
+        """File of an image, or the folder of the DICOM files that it was converted from, which hold more."""
+        path = str(datastore.get_image_uri(image))
+        series = path.removesuffix(".nii.gz")
+        return series if os.path.isdir(series) else path
+
+    def _download_dcmqi_tools(self) -> None:
+        """Nothing: the server loads nothing from the network."""
+
+
+def _was_sent(image: str) -> bool:
+    """Whether it is a file that the server itself put down: an upload, or that of a session."""
+    sessions = settings.MONAI_LABEL_SESSION_PATH or os.path.expanduser("~/.cache/monailabel/sessions")
+    path = Path(os.path.realpath(image))
+    uploaded = path.parent == Path(os.path.realpath(tempfile.gettempdir()))
+    return path.is_file() and (uploaded or path.is_relative_to(os.path.realpath(sessions)))

@@ -1,0 +1,66 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from monai.utils import optional_import
+
+from monai_semise.apps.datasets.dicom_files import DICOM_SUFFIXES
+from monai_semise.apps.datasets.image_files import FLAT_SUFFIXES, VOLUME_SUFFIXES
+from monai_semise.apps.label.app_folder import make_app_folder
+from monai_semise.utils import InputError
+
+__all__ = ["add_parser", "run"]
+
+SERVER = "monai_semise.apps.label.server:app"
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Define ``python -m monai_semise label``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "label",
+        help="serve images for labelling with MONAI Label, by severity and by comparison",
+        description="Start a MONAI Label server with trained models, and a page to compare images on. It needs the "
+        "extra monai-semise[label], in an environment of its own.",
+    )
+    parser.add_argument("--studies", required=True, help="folder of images, or address of a DICOMweb server")
+    parser.add_argument("--severity", type=Path, metavar="FOLDER", help="packed bundle that scores or grades images")
+    parser.add_argument("--segmentation", type=Path, metavar="FOLDER", help="packed bundle that outlines lesions")
+    parser.add_argument(
+        "--app",
+        type=Path,
+        default=Path("semise_label"),
+        metavar="FOLDER",
+        help="where models and comparisons are kept (default semise_label)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve until stopped."""
+    url = f"http://{arguments.host}:{arguments.port}"
+    remote = arguments.studies.startswith(("http://", "https://"))
+    if not remote and not Path(arguments.studies).is_dir():
+        raise InputError(f"studies: {arguments.studies} is neither a folder nor an address")
+    folder = make_app_folder(arguments.app, [path for path in (arguments.severity, arguments.segmentation) if path])
+    endings = [f"*{suffix}" for suffix in (*FLAT_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)]
+    # Settings of MONAI Label, which reads them when it is imported; those of the user go first
+    os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps(endings))
+    os.environ.setdefault("MONAI_LABEL_DICOMWEB_SEARCH_FILTER", "{}")  # else CT alone
+    monailabel, installed = optional_import("monailabel.main", name="Main")
+    if not installed:
+        raise InputError('label: needs MONAI Label; pip install "monai-semise[label]" in an environment of its own')
+    studies = arguments.studies if remote else os.path.abspath(arguments.studies)
+    server = monailabel()
+    options = ["--app", str(folder), "--studies", studies, "--host", arguments.host, "--port", str(arguments.port)]
+    parsed = server.args_parser().parse_args(["start_server", *options, "--uvicorn_app", SERVER])
+    print(f"Images: {url}/  Comparisons: {url}/compare/  Stop with Ctrl-C.", flush=True)
+    server.action_start_server(parsed)

@@ -1,0 +1,101 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A real MONAI Label server with small untrained models, on a few pictures."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import requests
+import torch
+from PIL import Image
+
+from monai_semise.apps.pack import pack_run
+from monai_semise.apps.run_settings import write_run_settings
+from monai_semise.networks import SegmentationUNet
+from monai_semise.utils import save_checkpoint
+from tests.apps.pack import runs
+
+
+def outliner(folder: Path) -> Path:
+    """A folder like that of a segmentation run, whose network has only seen noise, and finds something everywhere."""
+    shown = {"backbone": "resnet10", "spatial_dims": 2, "in_channels": 1, "decoder_channels": [16, 16, 8, 8, 8]}
+    torch.manual_seed(0)
+    network = SegmentationUNet(out_channels=2, **shown)
+    save_checkpoint(folder / "model.pt", network.state_dict())
+    write_run_settings(
+        folder,
+        {
+            "bundle": "semise_segmentation",
+            "image_size": 32,
+            "mammography": False,
+            "local_contrast": False,
+            "structures": ["lesion", "disc"],
+            "exclusive": False,
+            **shown,
+        },
+    )
+    return folder
+
+
+def studies(folder: Path) -> Path:
+    """Pictures of three sizes, and one under a name that nobody expects."""
+    folder.mkdir()
+    for n, name in enumerate(("a", "b", "%2e%2e Läsion .png.")):
+        Image.radial_gradient("L").resize((40 + n, 50)).save(folder / f"{name}.png")
+    for n in range(24):
+        Image.linear_gradient("L").rotate(10 * n).resize((32, 32)).save(folder / f"p{n:02d}.png")
+    nib.save(
+        nib.Nifti1Image(np.random.default_rng(0).random((30, 20, 1), dtype=np.float32), np.eye(4)), folder / "v.nii.gz"
+    )
+    return folder
+
+
+@contextmanager
+def server(folder: Path, images: str, env: dict[str, str] | None = None) -> Iterator[str]:
+    """Serve ``images`` from models made under ``folder``; gives the address."""
+    severity = pack_run(runs.untrained(folder / "severity run"), folder / "packed", runs.BUNDLES)
+    segmentation = pack_run(outliner(folder / "segmentation run"), folder / "packed", runs.BUNDLES)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "monai_semise", "label", "--studies", images, "--app", str(folder / "app")]
+    command += ["--severity", str(severity), "--segmentation", str(segmentation), "--port", str(port)]
+    offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    given = {**os.environ, **offline, "OMP_NUM_THREADS": "1", "HOME": str(folder), **(env or {})}
+    with open(folder / "server.log", "w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: process.poll() is not None or _answers(url), 240)
+            assert process.poll() is None, (folder / "server.log").read_text()[-3000:]
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for(done: Any, seconds: float) -> None:
+    """Wait until ``done()``."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.5)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/info/", timeout=60).ok
+    except requests.ConnectionError:
+        return False
