@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from monai.utils import LossReduction
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
@@ -13,8 +12,8 @@ from torch.nn.modules.loss import _Loss
 from monai_semise.losses.margin_contrastive import MarginContrastiveLoss
 from monai_semise.losses.nt_xent import NTXentLoss
 from monai_semise.losses.preference import PreferenceLoss
+from monai_semise.losses.rank_n_contrast import RankNContrastLoss
 from monai_semise.losses.reference import healthy_reference
-from monai_semise.losses.supervised_contrastive import supervised_contrastive_loss
 from monai_semise.utils import gather_with_gradient
 from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
 
@@ -47,10 +46,10 @@ class SemiseLoss(_Loss):
         L = \alpha L_{NT-Xent} + (1 - \alpha) L_{PrO} + \gamma L_{grade}
 
     Every image enters NT-Xent; only graded ones (or those named in explicit pairs) enter the preference loss, which
-    measures distances in the first view. :math:`L_{grade}`, which the paper has not, is the supervised contrastive loss
-    over the views of all images, each grade a class and each ungraded image a class of its own: NT-Xent pushes images
-    of one grade apart, this draws them together. After each call, :attr:`terms` holds the terms apart. In a distributed
-    run the loss is that of the whole gathered batch.
+    measures distances in the first view. :math:`L_{grade}`, which the paper has not, is Rank-N-Contrast on the
+    projections of all views of graded images: preference orders distances from healthy alone, NT-Xent pushes images of
+    one grade apart; this draws them together, the nearer the grades the nearer. After each call, :attr:`terms` holds
+    the terms apart. In a distributed run the loss is that of the whole gathered batch.
 
     Args:
         alpha: see :func:`semise_loss`. At 0 and at 1, the other term is not computed.
@@ -61,7 +60,7 @@ class SemiseLoss(_Loss):
         include_healthy: see :func:`monai_semise.losses.comparable_pairs`.
         detach_reference: whether the healthy reference lets no gradient through.
         grade_weight: :math:`\gamma \ge 0`; 0 is the paper's loss.
-        grade_temperature: see :func:`monai_semise.losses.supervised_contrastive_loss`.
+        grade_temperature: see :func:`monai_semise.losses.rank_n_contrast_loss`.
         reduction: ``"mean"`` or ``"sum"``, of each term before they are joined. The terms differ in length, so there
             is no ``"none"``.
 
@@ -84,7 +83,7 @@ class SemiseLoss(_Loss):
         include_healthy: bool = False,
         detach_reference: bool = False,
         grade_weight: float = 0.0,
-        grade_temperature: float = 0.1,
+        grade_temperature: float = 2.0,
         reduction: LossReduction | str = LossReduction.MEAN,
     ) -> None:
         super().__init__(reduction=LossReduction(reduction).value)
@@ -92,17 +91,14 @@ class SemiseLoss(_Loss):
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if self.reduction == LossReduction.NONE.value:
             raise ValueError('reduction must be "mean" or "sum": the two terms differ in length')
-        if not grade_weight >= 0 or not grade_temperature > 0:
-            raise ValueError(
-                f"grade_weight must not be negative and grade_temperature above 0, got {grade_weight} and "
-                f"{grade_temperature}"
-            )
+        if not grade_weight >= 0:
+            raise ValueError(f"grade_weight must not be negative, got {grade_weight}")
         self.alpha = alpha
         self.nt_xent = NTXentLoss(temperature, reduction)
         self.preference = PreferenceLoss(scale, ties, balance, include_healthy, reduction)
         self.detach_reference = detach_reference
+        self.grade = RankNContrastLoss(grade_temperature, reduction)
         self.grade_weight = grade_weight
-        self.grade_temperature = grade_temperature
         self.terms: dict[str, Tensor] = {}
 
     def forward(self, input: Tensor, target: Mapping[str, Tensor]) -> Tensor:
@@ -122,7 +118,7 @@ class SemiseLoss(_Loss):
         loss = semise_loss(nt_xent, preference, self.alpha)
         if self.grade_weight == 0:
             return loss
-        grade = self._grade(input[:, :, CONTRAST], target["severity"])
+        grade = self.grade(input[:, :, PROJECTION].flatten(0, 1), target["severity"].repeat(len(input)))
         self.terms["grade"] = grade.detach()
         return loss + self.grade_weight * grade
 
@@ -140,14 +136,6 @@ class SemiseLoss(_Loss):
         if "pairs" in target:
             return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
         return self.preference(embedding, severity, reference)
-
-    def _grade(self, views: Tensor, severity: Tensor) -> Tensor:
-        """The supervised contrastive loss of views (V, N, D), each ungraded image a class of its own."""
-        severity = gather_with_gradient(severity)
-        rows = torch.cat([gather_with_gradient(view) for view in views])
-        own = severity.max() + 1 + torch.arange(len(severity), device=severity.device)
-        classes = torch.where(severity < 0, own, severity)
-        return supervised_contrastive_loss(rows, classes.repeat(len(views)), self.grade_temperature, self.reduction)
 
 
 class HealthyAnomalyLoss(_Loss):

@@ -59,32 +59,34 @@ def test_equals_the_definition(alpha, heads, dtype, reduction):
     assert_agree(lambda x: loss(x, target()), oracle, embeddings(heads, dtype=dtype))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("heads", HEADS)
-def test_the_third_term_takes_each_grade_and_each_ungraded_image_as_a_class(heads, reduction):
-    classes = torch.tensor([0, 2, 1, 7, 0, 3, 2, 8])  # as SEVERITY
-
+def test_the_third_term_is_rank_n_contrast_of_the_projections_of_graded_images(heads):
     def oracle(input):
-        both = semise_loss(
-            reference.nt_xent(*input[:, :, CONTRAST], 0.5, reduction), preference_alone(input, reduction=reduction), 0.5
-        )
-        rows = input[:, :, CONTRAST].flatten(0, 1)
-        return both + 0.3 * reference.supervised_contrastive(rows, classes.repeat(2), 0.2, reduction)
+        both = semise_loss(reference.nt_xent(*input[:, :, CONTRAST], 0.5, "mean"), preference_alone(input), 0.5)
+        terms = reference.rank_n_contrast(input[:, :, PROJECTION].flatten(0, 1), SEVERITY.repeat(2), 0.7)
+        return both + 0.3 * sum(terms.values()) / len(terms)
 
-    loss = SemiseLoss(grade_weight=0.3, grade_temperature=0.2, reduction=reduction)
+    loss = SemiseLoss(grade_weight=0.3, grade_temperature=0.7)
     assert_agree(lambda x: loss(x, target()), oracle, embeddings(heads))
     assert set(loss.terms) == {"nt_xent", "preference", "grade"}
 
 
-def test_without_grades_the_third_term_is_nt_xent():
-    loss = SemiseLoss(alpha=1, temperature=0.1, grade_weight=1)
-    loss(embeddings(), {"severity": torch.full_like(SEVERITY, -1)})
-    torch.testing.assert_close(loss.terms["grade"], loss.terms["nt_xent"])
+def test_without_grades_the_third_term_is_0():
+    loss = SemiseLoss(alpha=1, grade_weight=1)
+    value = loss(embeddings(), {"severity": torch.full_like(SEVERITY, -1)})
+    assert loss.terms["grade"] == 0
+    assert value == loss.terms["nt_xent"]
 
 
-@pytest.mark.parametrize("options", [{"grade_weight": -0.1}, {"grade_temperature": 0}])
-def test_bad_weight_or_temperature_of_the_third_term_is_refused(options):
-    with pytest.raises(ValueError, match="grade_weight must not be negative and grade_temperature above 0"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grade_weight": -0.1}, "grade_weight must not be negative, got -0.1"),
+        ({"grade_temperature": 0}, "temperature must be above 0, got 0"),
+    ],
+)
+def test_bad_weight_or_temperature_of_the_third_term_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         SemiseLoss(**options)
 
 

@@ -27,7 +27,7 @@ def test_semise_joins_its_terms(tmp_path, name, alpha):
     terms = part(flow, "train::loss").terms
     joined = alpha * float(terms["nt_xent"]) + (1 - alpha) * float(terms["preference"])
     assert ("grade" in terms) == (name != "semise-paper")
-    assert float(loss) == pytest.approx(joined + 0.5 * float(terms.get("grade", 0)))
+    assert float(loss) == pytest.approx(joined + float(terms.get("grade", 0)))
     assert silent_gradients(part(flow, "network"), loss) == []
 
 
