@@ -27,6 +27,7 @@ from monai_semise.metrics import (
     ordinal_c_index,
     pair_accuracy,
 )
+from monai_semise.networks import SemiseNet
 from monai_semise.severity import CalibratedSeverity, SeverityCalibrator
 from monai_semise.utils import (
     save_checkpoint,
@@ -86,7 +87,7 @@ class PretrainingReport(TrainingReport):
         n_resamples: int = 1000,
         pairs: Mapping[str, Sequence[PreferencePair]] | None = None,
     ) -> None:
-        settings = {**(settings or {}), "grade_names": grade_names, "network": type(unwrap(network)).__name__}
+        settings = {**(settings or {}), "grade_names": grade_names, "network": _kind(unwrap(network))}
         super().__init__(output_dir, network, checkpoint, sections, settings, num_workers, n_resamples)
         self.training = training
         self.training_items = training_items
@@ -172,6 +173,11 @@ class PretrainingReport(TrainingReport):
             [group_of(items[n]) for n in graded],
             n_resamples=self.n_resamples,
         )
+
+
+def _kind(network: torch.nn.Module) -> str:
+    """The network that inference builds: a subclass of SemiseNet trains in another way, and leaves the same weights."""
+    return SemiseNet.__name__ if isinstance(network, SemiseNet) else type(network).__name__
 
 
 def _lines(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
