@@ -28,8 +28,8 @@ class SeverityNet(nn.Module):
 
     Attributes:
         n_features: channels of the encoder's last feature map.
-        encodes_images_apart: whether a training step may give it its batch in parts; not where it has a teacher that moves
-            at each call, or tells views apart by their place in the batch.
+        encodes_images_apart: whether a training step may give it its batch in parts; not where it has a teacher that
+            moves at each call, or tells views apart by their place in the batch.
         learns_reference: whether the reference is a parameter, rather than the mean over healthy images.
         healthy_reference: buffer of shape (D,), mean of the first head over healthy training images; set by
             :meth:`set_healthy_reference`.
