@@ -67,6 +67,7 @@ setup(
             *DECODERS,
             DICOM_WRITER,
             *EXPORTERS,
+            "choix",
             "coral-pytorch>=1.4",
             "hypothesis",
             "jsonschema",

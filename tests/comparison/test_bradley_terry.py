@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
+import choix
 import numpy as np
 import pytest
-from monai.utils import optional_import
 from scipy.integrate import dblquad
 from scipy.special import expit
 
 from monai_semise.comparison import fit_bradley_terry, implied_pairs
 from monai_semise.data import PreferencePair
 from monai_semise.utils import InputError
-
-choix, has_choix = optional_import("choix")
 
 
 def random_pairs(n_images, n_pairs, seed):
@@ -23,7 +21,6 @@ def random_pairs(n_images, n_pairs, seed):
     return [PreferencePair(int(a), int(b), float(random.random() < expit(severity[a] - severity[b]))) for a, b in drawn]
 
 
-@pytest.mark.skipif(not has_choix, reason="needs choix")
 @pytest.mark.parametrize("seed", range(3))
 def test_mean_equals_choix(seed):
     pairs = random_pairs(8, 60, seed)

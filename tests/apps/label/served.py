@@ -17,7 +17,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import requests
+import pytest
 import torch
 from PIL import Image
 
@@ -26,6 +26,8 @@ from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.networks import SegmentationUNet
 from monai_semise.utils import save_checkpoint
 from tests.apps.pack import runs
+
+requests = pytest.importorskip("requests", reason="comes with MONAI Label")
 
 
 def outliner(folder: Path) -> Path:

@@ -17,7 +17,6 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from monai.utils import optional_import
 from PIL import Image
 
 from monai_semise.apps.label.compare_page import comparison_router
@@ -25,15 +24,14 @@ from monai_semise.comparison import AnswerStore, ComparisonSession, read_answers
 from tests.data.dicom_files import write_dicom
 from tests.utils.limits import disk_of
 
-fastapi, has_fastapi = optional_import("fastapi")
-uvicorn, has_uvicorn = optional_import("uvicorn")
-sync_playwright, has_playwright = optional_import("playwright.sync_api", name="sync_playwright")
+fastapi = pytest.importorskip("fastapi", reason="comes with MONAI Label")
+uvicorn = pytest.importorskip("uvicorn", reason="comes with MONAI Label")
+browsers = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
 NAMES = ["plain", "Ünï cödé 影.png", "a/../b", "100%41", SCRIPT, "../../etc/passwd", "?id=plain&x", "x.dcm"]
 
-pytestmark = pytest.mark.skipif(not (has_fastapi and has_uvicorn), reason="needs FastAPI and uvicorn (MONAI Label)")
-browsing = pytest.mark.skipif(not (has_playwright and CHROMIUM), reason="needs Playwright and Chromium")
+browsing = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
 
 @pytest.fixture
@@ -188,7 +186,7 @@ def test_export_ranking_and_agreement(server):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
+    with browsers.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running
         running.close()

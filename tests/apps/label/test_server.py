@@ -9,11 +9,11 @@ import io
 import json
 
 import pytest
-import requests
 from PIL import Image
 
 pytest.importorskip("monailabel")
 
+import requests
 from monailabel.client import MONAILabelClient
 
 from tests.apps.label.served import server, studies, wait_for
