@@ -19,12 +19,14 @@ from monai_semise.utils import InputError, is_main_process, write_whole
 __all__ = ["TrainingLogHandler", "read_training_log"]
 
 Row = dict[str, Any]
+TYPES: dict[str, type] = {"phase": str, "epoch": int}
+"""Columns that hold no float."""
 HIDDEN = ("phase", "epoch", "seconds", "training_seconds")
 """Columns of the file that the printed line leaves out."""
 
 
 def read_training_log(path: str | os.PathLike) -> list[Row]:
-    """Rows of the CSV file that :class:`TrainingLogHandler` writes; numbers as float, empty cells left out.
+    """Rows of the CSV file that :class:`TrainingLogHandler` writes; numbers as float, the epoch as int, empty cells left out.
 
     Raises:
         InputError: when the file is not such a log.
@@ -32,9 +34,7 @@ def read_training_log(path: str | os.PathLike) -> list[Row]:
     with open(path, encoding="utf-8", newline="") as stream:
         rows: list[Row] = list(csv.DictReader(stream))
     try:
-        return [
-            {name: value if name == "phase" else float(value) for name, value in row.items() if value} for row in rows
-        ]
+        return [{name: TYPES.get(name, float)(value) for name, value in row.items() if value} for row in rows]
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not a training log ({error}); delete it, or name another output_dir") from error
 

@@ -19,7 +19,7 @@ import torch
 from tests.bundles.harness import CONFIG, command, run_command, weights
 
 OVERLAY = CONFIG.parent / "multi_gpu.json"
-ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 SAME_DRAWS = {
     "views": "['original','original']",  # the draws of an augmentation differ among processes
     "frozen_norm": True,  # synchronized statistics are for GPUs

@@ -90,10 +90,11 @@ def test_without_comparisons(tmp_path, compared):
     settings = {**compared(["training"]), "pairs_file": None}
     with pytest.raises(RuntimeError) as raised:
         workflow(tmp_path, OVERLAY, **settings).initialize()
-    while raised.value.__cause__ is not None:
-        raised.value = raised.value.__cause__
-    assert "pairs_file: none given; name the comparisons" in str(raised.value)
-    assert isinstance(raised.value, InputError)
+    error = raised.value
+    while error.__cause__ is not None:
+        error = error.__cause__
+    assert "pairs_file: none given; name the comparisons" in str(error)
+    assert isinstance(error, InputError)
 
 
 def test_the_reference_is_learned_by_the_preference_term_alone():

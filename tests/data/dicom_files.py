@@ -36,8 +36,9 @@ def bundled(name):
 
 def encapsulated_frames(dataset, number):
     """The compressed frames of a dataset."""
-    name = "generate_frames" if HAS_PIXELS else "generate_pixel_data_frame"
-    return list(getattr(pydicom.encaps, name)(dataset.PixelData, number))
+    if HAS_PIXELS:
+        return list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=number))
+    return list(pydicom.encaps.generate_pixel_data_frame(dataset.PixelData, number))
 
 
 def item(**elements):
