@@ -26,7 +26,9 @@ HIDDEN = ("phase", "epoch", "seconds", "training_seconds")
 
 
 def read_training_log(path: str | os.PathLike) -> list[Row]:
-    """Rows of the CSV file that :class:`TrainingLogHandler` writes; numbers as float, the epoch as int, empty cells left out.
+    """Rows of the CSV file that :class:`TrainingLogHandler` writes; the epoch as int, other numbers as float.
+
+    Empty cells are left out.
 
     Raises:
         InputError: when the file is not such a log.
