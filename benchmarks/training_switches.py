@@ -1,7 +1,7 @@
 # Copyright (c) monai_semise contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the switches ``bf16`` and ``channels_last`` are worth: training steps of a classifier on tensors in memory.
+"""What each switch of the training bundles is worth: training steps of a classifier on tensors in memory.
 
 They alternate in each round; ratios are taken within a round.
 
@@ -23,33 +23,35 @@ from torch.nn import functional as F
 from monai_semise.engines import BFloat16Inferer
 from monai_semise.networks import SeverityClassifier
 
-SWITCHES = {
-    "neither": (False, False),
-    "`channels_last`": (False, True),
-    "`bf16`": (True, False),
-    "both": (True, True),
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "`channels_last`": ("channels_last",),
+    "`bf16`": ("bf16",),
+    "`channels_last`, `bf16`": ("channels_last", "bf16"),
+    "`fused_optimizer`": ("fused_optimizer",),
+    "`compile`": ("compile",),
+    "all": ("channels_last", "bf16", "fused_optimizer", "compile"),
 }
 N_GRADES = 5
 
 
-def steps_per_second(
-    backbone: str, size: int, batch_size: int, bf16: bool, channels_last: bool, seconds: float
-) -> float:
-    """Images a second of forward pass, backward pass and optimizer step."""
+def steps_per_second(backbone: str, size: int, batch_size: int, on: tuple[str, ...], seconds: float) -> float:
+    """Images a second of forward pass, backward pass and optimizer step, with these switches on."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    layout = torch.channels_last if channels_last else torch.preserve_format
+    layout = torch.channels_last if "channels_last" in on else torch.preserve_format
     torch.manual_seed(0)
     network = SeverityClassifier(N_GRADES, backbone, in_channels=3, freeze=False).to(device)
     network.to(memory_format=layout)  # pyrefly: ignore  # torch has it, its annotations do not
     network.train()
     images = torch.rand(batch_size, 3, size, size, device=device).to(memory_format=layout)
     grades = torch.randint(N_GRADES, (batch_size,), device=device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
-    inferer = BFloat16Inferer(SimpleInferer(), enabled=bf16)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, fused="fused_optimizer" in on)
+    inferer = BFloat16Inferer(SimpleInferer(), enabled="bf16" in on)
+    model = torch.compile(network) if "compile" in on else network
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(inferer(images, network), grades).backward()
+        F.cross_entropy(inferer(images, model), grades).backward()
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -69,8 +71,8 @@ def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]
     lines = [
         "## Training switches",
         "",
-        f"Images a second of training steps, {arguments.size} px, batch {arguments.batch_size}, float32 weights, SGD; "
-        f"median (smallest to largest) over {arguments.rounds} rounds.",
+        f"Images a second of training steps, {arguments.size} px, batch {arguments.batch_size}, float32 weights, SGD "
+        f"with momentum; median (smallest to largest) over {arguments.rounds} rounds.",
         "",
         "```text",
         f"python {' '.join(sys.argv)}",
@@ -78,13 +80,13 @@ def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]
         "",
         f"{machine()}; {chip}.",
         "",
-        "| encoder | switch | images a second | ratio to neither |",
+        "| encoder | switch | images a second | ratio to none |",
         "|---|---|---|---|",
     ]
     for backbone, rounds in found.items():
         for name in SWITCHES:
             rates = spread([rates[name] for rates in rounds], 1)
-            ratios = spread([rates[name] / rates["neither"] for rates in rounds], 2)
+            ratios = spread([rates[name] / rates["none"] for rates in rounds], 2)
             lines.append(f"| {backbone} | {name} | {rates} | {ratios} |")
     return "\n".join([*lines, ""])
 
@@ -104,7 +106,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             rounds.append(
                 {
-                    name: steps_per_second(backbone, arguments.size, arguments.batch_size, *on, arguments.seconds)
+                    name: steps_per_second(backbone, arguments.size, arguments.batch_size, on, arguments.seconds)
                     for name, on in SWITCHES.items()
                 }
             )
