@@ -22,9 +22,6 @@ from monai_semise.utils import InputError
 __all__ = ["EXPORTS", "export_network"]
 
 TOLERANCE = 1e-4
-onnx_ir, has_onnx_ir = optional_import("onnx_ir")
-clear_pass, _ = optional_import("onnx_ir.passes.common", name="ClearMetadataAndDocStringPass")
-onnxruntime, has_onnxruntime = optional_import("onnxruntime")
 
 
 def export_network(folder: Path, export: str) -> Path:
@@ -102,6 +99,10 @@ def _torchscript(path: Path, files: Mapping[str, Any], images: Tensor) -> Tensor
 
 
 def _onnx(path: Path, files: Mapping[str, Any], images: Tensor) -> Tensor:
+    # not at the top of the file: they take half a second, which every command would wait for
+    onnx_ir, has_onnx_ir = optional_import("onnx_ir")
+    clear_pass, _ = optional_import("onnx_ir.passes.common", name="ClearMetadataAndDocStringPass")
+    onnxruntime, has_onnxruntime = optional_import("onnxruntime")
     if not (has_onnx_ir and has_onnxruntime):
         raise InputError("--export onnx: needs onnx, onnxscript and onnxruntime; pip install monai-semise[onnx]")
     settings = {
