@@ -73,8 +73,8 @@ def report(found: dict[Step, dict[str, float]]) -> str:
     lines = [
         "## Large batches in chunks",
         "",
-        "One training step by NT-Xent of two views, a batch at once against one 16 times as large in chunks of that size "
-        "(`chunk_size`): memory beyond network and images, one run each.",
+        "One training step by NT-Xent of two views, a batch at once against one 16 times as large in chunks of that "
+        "size (`chunk_size`): memory beyond network and images, one run each.",
         "",
         "```text",
         f"python {' '.join(sys.argv)}",
