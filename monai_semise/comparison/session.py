@@ -90,6 +90,7 @@ class ComparisonSession:
         self._lock = threading.RLock()
         self._leases = PairLeases(lease_seconds)
         self._random = np.random.default_rng(seed)
+        self.images: dict[str, str] = {}
         self.set_images(images)
 
     def set_images(self, images: Mapping[str, str]) -> None:
@@ -106,6 +107,8 @@ class ComparisonSession:
             except UnicodeEncodeError:
                 raise InputError(f"comparison: the image id {name!r} is not UTF-8; rename the file") from None
         with self._lock:
+            if images == self.images:
+                return
             self.images = dict(images)
             self._order = ImageOrder(list(self.images))
             self._order.learn(self.answers)

@@ -40,6 +40,7 @@ def comparison_router(
     session: ComparisonSession | Callable[[], ComparisonSession],
     dependencies: Sequence[Any] = (),
     prefix: str = "/compare",
+    fetch: Callable[[str], str] | None = None,
 ) -> APIRouter:
     """The page on which raters compare images, and what it asks of the server, for a FastAPI application.
 
@@ -51,6 +52,7 @@ def comparison_router(
         session: what to compare; or a function that gives it, asked at every request.
         dependencies: FastAPI's, such as the check of a user.
         prefix: path of the page, without the slash at its end.
+        fetch: brings an image to its file before it is shown, and gives the file; by default it is there.
 
     Raises:
         OptionalImportError: without FastAPI, which MONAI Label brings.
@@ -83,6 +85,7 @@ def comparison_router(
         if file is None:
             raise fastapi.HTTPException(404, "none of the images that are compared has this id")
         try:
+            file = file if fetch is None else fetch(id)
             return _load(file, Path(file).stat().st_mtime_ns)
         except (InputError, OSError) as error:
             raise refused(422, error) from error

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
-
+from monai_semise.apps.datasets.dicom_files import is_dicom_file, read_header
+from monai_semise.apps.label.datastore import SharedDatastore
+from monai_semise.comparison import Answer
 from monai_semise.utils import InputError
 
-__all__ = ["graded_sections", "outlined_sections"]
+__all__ = ["compared_sections", "graded_sections", "outlined_sections"]
 
 VALIDATION_SHARE = 0.25
 """Of the patients."""
@@ -19,12 +21,11 @@ VALIDATION_SHARE = 0.25
 Sections = dict[str, list[dict[str, Any]]]
 
 
-def graded_sections(datastore: Datastore, source: Callable[[str], str], n_grades: int) -> Sections:
+def graded_sections(datastore: SharedDatastore, n_grades: int) -> Sections:
     """What people graded so far: images whose info has a ``grade``.
 
     Args:
         datastore: of the server.
-        source: gives the file of an image.
         n_grades: of the model.
 
     Returns:
@@ -33,46 +34,72 @@ def graded_sections(datastore: Datastore, source: Callable[[str], str], n_grades
     Raises:
         InputError: when a grade is none, or there are too few images.
     """
-    items = []
-    for image in sorted(datastore.list_images()):
-        info = datastore.get_image_info(image)
-        grade = info.get("grade")
-        if grade is None:
-            continue
-        if not isinstance(grade, int) or not 0 <= grade < n_grades:
-            raise InputError(
-                f"{image}: grade {grade!r} is not a whole number from 0 to {n_grades - 1}; correct its info"
-            )
-        items.append({"image": source(image), "severity": grade, "group": _patient(image, info)})
-    sections = _sections(items)
+    graded = [image for image in datastore.list_images() if _grade(datastore, image, n_grades) is not None]
+    sections = _sections(datastore, graded, n_grades)
     for name, found in sections.items():
         if len({item["severity"] for item in found}) < 2:
             raise InputError(f"{len(found)} graded images for {name}, of fewer than two grades; grade more images")
     return sections
 
 
-def outlined_sections(datastore: Datastore, source: Callable[[str], str]) -> Sections:
+def compared_sections(datastore: SharedDatastore, n_grades: int, answers: Sequence[Answer]) -> Sections:
+    """What people compared so far, with the grades that people gave; see :func:`graded_sections`.
+
+    Args:
+        datastore: of the server.
+        n_grades: of the model.
+        answers: those on other images, and those that tell nothing, do not count.
+    """
+    images = set(datastore.list_images())
+    pairs = [answer.pair for answer in answers if answer.preference is not None and images.issuperset(answer.pair)]
+    sections = _sections(datastore, {image for pair in pairs for image in pair}, n_grades)
+    for name, found in sections.items():
+        files = {item["image"] for item in found}
+        if not any(files.issuperset(map(datastore.path, pair)) for pair in pairs):
+            raise InputError(
+                f"no comparison of two images for {name} among {len(pairs)}, since a quarter of the patients are held "
+                "out; compare more images"
+            )
+    return sections
+
+
+def outlined_sections(datastore: SharedDatastore) -> Sections:
     """What people outlined so far: images with a final label; see :func:`graded_sections`."""
-    items = []
-    for image in sorted(datastore.get_labeled_images()):
-        info = datastore.get_image_info(image)
-        mask = datastore.get_label_uri(image, DefaultLabelTag.FINAL)
-        items.append({"image": source(image), "mask": mask, "group": _patient(image, info)})
-    sections = _sections(items)
+    masks = datastore.outlines()
+    sections = _sections(datastore, masks, 0)
     for name, found in sections.items():
         if not found:
-            raise InputError(f"no outlined images for {name} among {len(items)}; outline more images")
+            raise InputError(f"no outlined images for {name} among {len(masks)}; outline more images")
+        for item in found:
+            item["mask"] = masks[item["id"]]
     return sections
 
 
-def _patient(image: str, info: Mapping[str, Any]) -> str:
-    return str(info.get("PatientID") or image)
-
-
-def _sections(items: list[dict[str, Any]]) -> Sections:
+def _sections(datastore: SharedDatastore, images: Iterable[str], n_grades: int) -> Sections:
     sections: Sections = {"training": [], "validation": []}
-    for item in items:
-        digest = hashlib.sha256(item["group"].encode("utf-8", "surrogateescape")).digest()
-        held_out = int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
+    for image in sorted(images):
+        source = datastore.source(image)
+        group = _patient(datastore, image, Path(source))
+        item: dict[str, Any] = {"id": image, "image": source, "group": group}
+        grade = _grade(datastore, image, n_grades) if n_grades else None
+        if grade is not None:
+            item["severity"] = grade
+        held_out = int(group[:8], 16) < VALIDATION_SHARE * 2**32
         sections["validation" if held_out else "training"].append(item)
     return sections
+
+
+def _grade(datastore: SharedDatastore, image: str, n_grades: int) -> int | None:
+    grade = datastore.get_image_info(image).get("grade")
+    if grade is None or (isinstance(grade, int) and 0 <= grade < n_grades):
+        return grade
+    raise InputError(f"{image}: grade {grade!r} is not a whole number from 0 to {n_grades - 1}; correct its info")
+
+
+def _patient(datastore: SharedDatastore, image: str, source: Path) -> str:
+    """A patient's number, which does not tell who it is."""
+    known = datastore.get_image_info(image).get("PatientID")
+    if known is None:
+        file = min(source.iterdir()) if source.is_dir() else source
+        known = read_header(file, ["PatientID"]).get("PatientID") if is_dicom_file(file) else None
+    return hashlib.sha256(str(known or image).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import monailabel.interfaces.app
 import torch
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -18,33 +20,47 @@ from monailabel.interfaces.datastore import Datastore
 
 from monai_semise import __version__
 from monai_semise.apps.label.app_folder import COMPARISONS, MODELS
-from monai_semise.apps.label.datastore import StudyFolder
+from monai_semise.apps.label.datastore import SharedDatastore, StudyFolder
 from monai_semise.apps.label.infer_tasks import HeatMapTask, SegmentationTask, SeverityTask
 from monai_semise.apps.label.packed_model import PackedModel
 from monai_semise.apps.label.strategies import InformativePair, MostSevere, UncertainSeverity
-from monai_semise.apps.label.train_task import PackedTrainTask
+from monai_semise.apps.label.study_archive import StudyArchive
+from monai_semise.apps.label.train_task import ComparisonTrainTask, GradeTrainTask, OutlineTrainTask
 from monai_semise.comparison import AnswerStore, ComparisonSession
 from monai_semise.utils import InputError
 
 __all__ = ["SemiseApp"]
 
+SHARES = ("repeat_rate", "overlap_rate")
+"""What ``--conf`` can set of the session of comparisons."""
+SESSIONS: dict[Path, ComparisonSession] = {}
+"""By file of answers; they outlive an app that MONAI Label makes anew (``POST /reload``)."""
+OPENING = threading.Lock()
+
+monailabel.interfaces.app.DICOMWebDatastore = StudyArchive  # type: ignore[attr-defined]  # it has no other way
+
 
 class SemiseApp(MONAILabelApp):
     """Severity, lesions and comparisons.
 
-    Models ``severity`` and ``heat_map`` (of a packed ``semise_severity_...``), and ``segmentation``; a training task
-    for each bundle; strategies ``most_severe``, ``uncertain_severity`` and ``informative_pair``.
+    Models ``severity`` and ``heat_map`` (of a packed ``semise_severity_...``), and ``segmentation``; training tasks of
+    the same names, and ``preference``, which learns from comparisons; strategies ``most_severe``,
+    ``uncertain_severity`` and ``informative_pair``.
 
     Args:
         app_dir: folder with the packed bundles below ``model/``.
         studies: folder of images, or the address of a DICOMweb server.
-        conf: as MONAI Label passes it.
+        conf: as MONAI Label passes it; ``repeat_rate`` and ``overlap_rate`` go to
+            :class:`monai_semise.comparison.ComparisonSession`.
+
+    Raises:
+        InputError: when a bundle or a share cannot be used.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         packed = [PackedModel(folder) for folder in sorted((Path(app_dir) / MODELS).glob("semise_*"))]
         self.packed = {"segmentation" if model.name == "semise_segmentation" else "severity": model for model in packed}
-        self._session: ComparisonSession | None = None
+        self.shares = {name: _share(name, conf[name]) for name in SHARES if name in conf}
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -54,16 +70,27 @@ class SemiseApp(MONAILabelApp):
             version=__version__,
         )
 
-    def init_datastore(self) -> Datastore:
-        """A folder of images, or MONAI Label's own datastore of a DICOMweb server."""
-        if self.studies.startswith(("http://", "https://")):
-            return super().init_datastore()
-        return StudyFolder(
-            self.studies,
-            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
-            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
-            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
-        )
+    def init_datastore(self) -> SharedDatastore:
+        """A folder of images, or a DICOMweb server.
+
+        Raises:
+            InputError: when MONAI Label's settings name a datastore of another kind.
+        """
+        if not self.studies.startswith(("http://", "https://")):
+            return StudyFolder(
+                self.studies,
+                extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
+                auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+                read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+            )
+        datastore = super().init_datastore()
+        if not isinstance(datastore, StudyArchive):
+            raise InputError(f"MONAI_LABEL_DATASTORE: {settings.MONAI_LABEL_DATASTORE!r}; serve a folder or DICOMweb")
+        return datastore
+
+    def datastore(self) -> SharedDatastore:
+        """That of :meth:`init_datastore`."""
+        return self._datastore  # type: ignore[no-any-return]
 
     def init_infers(self) -> dict[str, Any]:
         """The models."""
@@ -78,8 +105,16 @@ class SemiseApp(MONAILabelApp):
         return tasks
 
     def init_trainers(self) -> dict[str, Any]:
-        """One for each packed bundle."""
-        return {name: PackedTrainTask(model, Path(self.app_dir)) for name, model in self.packed.items()}
+        """One for each packed bundle, and one that learns from comparisons."""
+        folder = Path(self.app_dir)
+        tasks: dict[str, Any] = {}
+        if "severity" in self.packed:
+            tasks["severity"] = GradeTrainTask(self.packed["severity"], folder)
+            if self.packed["severity"].name == "semise_pretrain":
+                tasks["preference"] = ComparisonTrainTask(self.packed["severity"], folder)
+        if "segmentation" in self.packed:
+            tasks["segmentation"] = OutlineTrainTask(self.packed["segmentation"], folder)
+        return tasks
 
     def init_strategies(self) -> dict[str, Any]:
         """Those of this package beside MONAI Label's ``random``."""
@@ -96,12 +131,12 @@ class SemiseApp(MONAILabelApp):
         Raises:
             InputError: when the image is of neither kind, or cannot be read.
         """
-        datastore = datastore or self.datastore()
+        datastore = self.datastore()
         image = str(request["image"])
         known = image in datastore.list_images()
         if not known and not _was_sent(image):
             raise InputError(f"image: {image!r} is not in the datastore; GET /datastore/?output=all lists what is")
-        request = {**request, "source": self._source(datastore, image) if known else image}
+        request = {**request, "source": datastore.source(image) if known else image}
         result: dict[str, Any] = super().infer(request, datastore)
         severity = (result["params"] or {}).get("severity")
         if known and severity is not None:
@@ -114,23 +149,38 @@ class SemiseApp(MONAILabelApp):
         return dict(super().batch_infer(given, datastore))
 
     def comparisons(self) -> ComparisonSession:
-        """The session of comparisons, with all images that are there by now; opened when first wanted."""
-        datastore = self.datastore()
-        images = {image: self._source(datastore, image) for image in sorted(datastore.list_images())}
-        if self._session is None:
-            self._session = ComparisonSession(AnswerStore(Path(self.app_dir) / COMPARISONS), images)
-        else:
-            self._session.set_images(images)
-        return self._session
+        """The session of comparisons, with all images that are there by now; opened when first wanted.
 
-    def _source(self, datastore: Datastore, image: str) -> str:
-        """File of an image, or the folder of the DICOM files that it was converted from, which hold more."""
-        path = str(datastore.get_image_uri(image))
-        series = path.removesuffix(".nii.gz")
-        return series if os.path.isdir(series) else path
+        Raises:
+            InputError: when another server has the answers open, or there are too few or too many images.
+        """
+        datastore = self.datastore()
+        images = {image: datastore.path(image) for image in sorted(datastore.list_images())}
+        path = Path(self.app_dir).resolve() / COMPARISONS
+        with OPENING:
+            if path not in SESSIONS:
+                SESSIONS[path] = _opened(path, images, self.shares)
+            SESSIONS[path].set_images(images)
+            return SESSIONS[path]
 
     def _download_dcmqi_tools(self) -> None:
         """Nothing: the server loads nothing from the network."""
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{name}: {text!r} is not a share between 0 and 1") from None
+
+
+def _opened(path: Path, images: Mapping[str, str], shares: Mapping[str, float]) -> ComparisonSession:
+    store = AnswerStore(path)
+    try:
+        return ComparisonSession(store, images, **shares)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _was_sent(image: str) -> bool:

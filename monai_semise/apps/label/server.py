@@ -9,17 +9,21 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
+import jwt
 from fastapi import Depends, FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from monailabel.app import app as monailabel_app
 from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC
+from monailabel.endpoints.user import auth
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
+from requests import RequestException
 
 from monai_semise.apps.label.compare_page import comparison_router
 from monai_semise.apps.label.datastore import check_name
@@ -29,6 +33,8 @@ __all__ = ["app"]
 
 NAMES = ("id", "image", "label", "tag")
 """Query parameters that become parts of file names."""
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+"""That a realm may sign with; none that its public key could be a password of."""
 MOST_BYTES = int(os.environ.get("MONAI_SEMISE_MOST_UPLOAD_MB", "4096")) * 2**20
 """Of a request."""
 
@@ -75,17 +81,25 @@ def _too_large() -> str:
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     detail = printable(error.msg if isinstance(error, MONAILabelException) else error)
-    return JSONResponse({"detail": detail}, 400)
+    return JSONResponse({"detail": detail}, 502 if isinstance(error, RequestException) else 400)
 
 
 def _guarded(application: FastAPI) -> FastAPI:
-    for kind in (SemiseError, MONAILabelException):
+    for kind in (SemiseError, MONAILabelException, RequestException):
         application.add_exception_handler(kind, _refuse)
     # MONAI Label lets any page that the rater's browser shows read images; its setting of origins breaks its start
     application.user_middleware = [one for one in application.user_middleware if one.cls is not CORSMiddleware]
     application.add_middleware(GuardedRequests)
-    user = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
-    application.include_router(comparison_router(lambda: app_instance().comparisons(), dependencies=[user]))
+    # MONAI Label's own call names no algorithm, and PyJWT 2 then refuses every token
+    auth.jwt = SimpleNamespace(decode=partial(jwt.decode, algorithms=ALGORITHMS))
+    user = Depends(auth.RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
+    application.include_router(
+        comparison_router(
+            lambda: app_instance().comparisons(),
+            dependencies=[user],
+            fetch=lambda image: app_instance().datastore().source(image),
+        )
+    )
     return application
 
 

@@ -118,7 +118,8 @@ def _write_configs(folder: Path, bundles: Path, name: str, settings: Mapping[str
     overlay = kind.overlay(settings)
     training = [bundles / f"{name}.json", *([bundles / overlay] if overlay else [])]
     inference, base, log = (bundles / file for file in (f"{kind.inference}.json", "metadata.json", "logging.conf"))
-    for file in (*training, inference, base, log):
+    enclosed = [bundles / file for file in kind.enclosed]
+    for file in (*training, *enclosed, inference, base, log):
         if not file.is_file():
             raise InputError(f"bundles: {file} does not exist; name the folder of the shipped configs with --bundles")
     configs = folder / "configs"
@@ -127,7 +128,8 @@ def _write_configs(folder: Path, bundles: Path, name: str, settings: Mapping[str
     write_json(configs / "train.json", training_config(training, shared))
     page = metadata(json.loads(base.read_text(encoding="utf-8")), kind, shared, version)
     write_json(configs / "metadata.json", page)
-    shutil.copy(log, configs / "logging.conf")
+    for file in (*enclosed, log):
+        shutil.copy(file, configs / file.name)
     return page
 
 

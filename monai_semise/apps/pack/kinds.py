@@ -48,6 +48,8 @@ class Kind(NamedTuple):
     """Files of the run that inference reads, beside ``model.pt``."""
     output: Callable[[Settings], dict[str, Any]]
     """Data format of the network's output, for ``metadata.json``."""
+    enclosed: tuple[str, ...] = ()
+    """Overlays with which training can go on, put beside ``train.json``."""
 
 
 def network_size(settings: Settings) -> list[int]:
@@ -119,6 +121,7 @@ KINDS = {
         overlay=lambda settings: "explicit_pairs.json" if "pairs" in settings else None,
         files=("calibration.json", "training_embeddings.pt"),
         output=_embedding,
+        enclosed=("pairs_only.json",),
     ),
     "semise_classification": Kind(
         folder="semise_severity_classification",

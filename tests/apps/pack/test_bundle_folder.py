@@ -135,6 +135,9 @@ def onnx_outputs(path, images, name=None):
 def test_files(packed):
     files = {str(path.relative_to(packed.folder)) for path in packed.folder.rglob("*") if path.is_file()}
     configs = {f"configs/{name}" for name in ("metadata.json", "train.json", "inference.json", "logging.conf")}
+    configs |= {
+        f"configs/{name}" for kind in KINDS.values() if kind.folder == packed.folder.name for name in kind.enclosed
+    }
     read = () if packed.outlines else ("calibration.json", "training_embeddings.pt")
     models = {f"models/{name}" for name in (*MODELS, *read)}
     assert files == {"LICENSE", "docs/README.md", *configs, *models}
