@@ -4,12 +4,13 @@
 """How many comparisons a severity model needs, with random and with informative choice of pairs.
 
 A simulated rater compares the graded training images of a datalist, and errs in a share of the answers; images of equal
-grade are equal. ``semise_pretrain`` then learns from the comparisons alone, and the grades of the test images tell how
-often the worse of two has the higher score. Runs that have finished are not repeated. Settings after ``--`` go to the
-training runs.
+grade are equal. How often the order that they give has the worse of two compared images first is the accuracy of the
+order. ``semise_pretrain`` then learns from the comparisons alone, and the grades of the test images tell how often the
+worse of two has the higher score. Runs that have finished are not repeated. Settings after ``--`` go to the training
+runs.
 
     python benchmarks/comparison_labelling.py --datalist idrid.json --out runs/comparisons \\
-        --comparisons 250,500,1000,2000 -- --in_channels 3 --image_size 224 --train::trainer::max_epochs 20
+        --comparisons 250,500,1000,2000 -- --in_channels 3 --image_size 224 --n_training_pairs 10000
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ def simulate(severity: list[int], n_comparisons: int, choice: str, flips: float,
     return pairs
 
 
+def order_accuracy(severity: list[int], pairs: list[PreferencePair]) -> float:
+    """Share of the pairs of unequal grade which the fitted order has right; half for ties."""
+    order = fit_bradley_terry(len(severity), pairs).mean
+    a, b = np.triu_indices(len(severity), k=1)
+    right = np.sign(order[a] - order[b]) * np.sign(np.array(severity)[a] - np.array(severity)[b])
+    return float(((right + 1) / 2)[np.array(severity)[a] != np.array(severity)[b]].mean())
+
+
 def train(datalist: Path, pairs_file: Path, folder: Path, seed: int, settings: list[str]) -> dict[str, Any]:
     """Measures on the test images of a model that learned from the comparisons."""
     summary = folder / "summary.json"
@@ -69,20 +78,21 @@ def train(datalist: Path, pairs_file: Path, folder: Path, seed: int, settings: l
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Pair accuracy on test against comparisons: the mean of the seeds as a line, each seed as a point."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for choice, color in zip(CHOICES, ("0.45", "tab:blue")):
-        points = [(row["comparisons"], row["pair_accuracy_with_healthy"]) for row in rows if row["choice"] == choice]
-        counts = sorted({count for count, _ in points})
-        means = [statistics.mean(accuracy for n, accuracy in points if n == count) for count in counts]
-        axes.plot(counts, means, color=color, label=choice)
-        axes.scatter(*zip(*points), color=color, s=14)
-    axes.set_xscale("log")
-    axes.set_xlabel("comparisons")
-    axes.set_ylabel("pair accuracy on test")
-    axes.grid(alpha=0.3)
-    axes.legend(title="choice of pairs", frameon=False)
+    """Accuracy of order and model against comparisons: the mean of the seeds as a line, each seed as a point."""
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    panels = {"order_accuracy": "order of the compared images", "pair_accuracy_with_healthy": "model on test images"}
+    for axes, (measure, title) in zip(figure.subplots(ncols=2), panels.items()):
+        for choice, color in zip(CHOICES, ("0.45", "tab:blue")):
+            points = [(row["comparisons"], row[measure]) for row in rows if row["choice"] == choice]
+            counts = sorted({count for count, _ in points})
+            means = [statistics.mean(accuracy for n, accuracy in points if n == count) for count in counts]
+            axes.plot(counts, means, color=color, label=choice)
+            axes.scatter(*zip(*points), color=color, s=14)
+        axes.set(title=title, xscale="log", xlabel="comparisons", ylabel="pair accuracy")
+        axes.set_xticks(counts, labels=[f"{count:,}" for count in counts], minor=False)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(title="choice of pairs", frameon=False)
     save_figure(figure, path)
 
 
@@ -111,7 +121,9 @@ def main() -> None:
                     arguments.datalist.absolute(), folder.with_suffix(".csv"), folder, seed, arguments.settings
                 )
                 measures = {name: value for name, value in found.items() if isinstance(value, float)}
-                rows.append({"seed": seed, "choice": choice, "comparisons": min(count, len(pairs)), **measures})
+                accuracy = {"order_accuracy": order_accuracy(severity, pairs[:count])}
+                shown = {"seed": seed, "choice": choice, "comparisons": min(count, len(pairs))}
+                rows.append({**shown, **accuracy, **measures})
                 print(rows[-1], flush=True)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with open(arguments.out / "results.csv", "w", newline="") as stream:
