@@ -21,6 +21,7 @@ LABEL_SERVER = [
     "numpy<2",  # pydicom-seg
     "jsonschema<4",  # pydicom-seg
     "mlflow<3.18",  # later ones need newer packages than these
+    "dcmqi>=1.5",  # writes DICOM SEG for it; it would download an older one at its start
     "setuptools",  # brings distutils, which MONAI Label imports and Python 3.12 has not
     *DECODERS,
 ]

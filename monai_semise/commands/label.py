@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +43,21 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="default 8000")
+    for name, pairs in (("repeat_rate", "the rater has answered before"), ("overlap_rate", "another rater has answered")):
+        parser.add_argument(
+            f"--{name}", type=float, default=0.05, metavar="SHARE", help=f"of pairs that {pairs} (default 0.05)"
+        )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until stopped."""
-    url = f"http://{arguments.host}:{arguments.port}"
     remote = arguments.studies.startswith(("http://", "https://"))
     if not remote and not Path(arguments.studies).is_dir():
-        raise InputError(f"studies: {arguments.studies} is neither a folder nor an address")
-    folder = make_app_folder(arguments.app, [path for path in (arguments.severity, arguments.segmentation) if path])
+        raise InputError(f"--studies: {arguments.studies} is neither a folder nor an address")
+    for name in ("repeat_rate", "overlap_rate"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise InputError(f"--{name}: {getattr(arguments, name)} is not a share between 0 and 1")
     endings = [f"*{suffix}" for suffix in (*FLAT_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)]
     # Settings of MONAI Label, which reads them when it is imported; those of the user go first
     os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps(endings))
@@ -58,9 +65,31 @@ def run(arguments: argparse.Namespace) -> None:
     monailabel, installed = optional_import("monailabel.main", name="Main")
     if not installed:
         raise InputError('label: needs MONAI Label; pip install "monai-semise[label]" in an environment of its own')
-    studies = arguments.studies if remote else os.path.abspath(arguments.studies)
+    _check_free(arguments.host, arguments.port)
+    folder = make_app_folder(arguments.app, [path for path in (arguments.severity, arguments.segmentation) if path])
+    os.environ["PATH"] += f"{os.pathsep}{Path(sys.executable).parent}"  # of what writes DICOM SEG
+    given = {
+        "app": folder,
+        "studies": arguments.studies if remote else os.path.abspath(arguments.studies),
+        "host": arguments.host,
+        "port": arguments.port,
+        "uvicorn_app": SERVER,
+    }
     server = monailabel()
-    options = ["--app", str(folder), "--studies", studies, "--host", arguments.host, "--port", str(arguments.port)]
-    parsed = server.args_parser().parse_args(["start_server", *options, "--uvicorn_app", SERVER])
+    options = [f"--{name}={value}" for name, value in given.items()]
+    for name in ("repeat_rate", "overlap_rate"):
+        options += ["--conf", name, str(getattr(arguments, name))]
+    parsed = server.args_parser().parse_args(["start_server", *options])
+    url = f"http://{arguments.host}:{arguments.port}"
     print(f"Images: {url}/  Comparisons: {url}/compare/  Stop with Ctrl-C.", flush=True)
     server.action_start_server(parsed)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Check that nothing else listens there, before the models are loaded."""
+    try:
+        socket.create_server((host, port)).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--host, --port: cannot listen on {host}:{port} ({error}); stop what does, or name another --port"
+        ) from error

@@ -60,7 +60,7 @@ class SemiseApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         packed = [PackedModel(folder) for folder in sorted((Path(app_dir) / MODELS).glob("semise_*"))]
         self.packed = {"segmentation" if model.name == "semise_segmentation" else "severity": model for model in packed}
-        self.shares = {name: _share(name, conf[name]) for name in SHARES if name in conf}
+        self.repeat_rate, self.overlap_rate = (_share(name, conf.get(name, "0.05")) for name in SHARES)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -159,9 +159,17 @@ class SemiseApp(MONAILabelApp):
         path = Path(self.app_dir).resolve() / COMPARISONS
         with OPENING:
             if path not in SESSIONS:
-                SESSIONS[path] = _opened(path, images, self.shares)
+                SESSIONS[path] = self._opened(path, images)
             SESSIONS[path].set_images(images)
             return SESSIONS[path]
+
+    def _opened(self, path: Path, images: Mapping[str, str]) -> ComparisonSession:
+        store = AnswerStore(path)
+        try:
+            return ComparisonSession(store, images, self.repeat_rate, self.overlap_rate)
+        except InputError:
+            store.close()
+            raise
 
     def _download_dcmqi_tools(self) -> None:
         """Nothing: the server loads nothing from the network."""
@@ -172,15 +180,6 @@ def _share(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{name}: {text!r} is not a share between 0 and 1") from None
-
-
-def _opened(path: Path, images: Mapping[str, str], shares: Mapping[str, float]) -> ComparisonSession:
-    store = AnswerStore(path)
-    try:
-        return ComparisonSession(store, images, **shares)
-    except BaseException:
-        store.close()
-        raise
 
 
 def _was_sent(image: str) -> bool:

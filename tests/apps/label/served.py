@@ -26,13 +26,17 @@ from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.networks import SegmentationUNet
 from monai_semise.utils import save_checkpoint
 from tests.apps.pack import runs
+from tests.data.dicom_files import write_dicom, write_series
 
+AFFINE = np.diag([0.7, 0.7, 3.0, 1.0])
+"""Of a series, LPS."""
 requests = pytest.importorskip("requests", reason="comes with MONAI Label")
 
 
-def outliner(folder: Path) -> Path:
+def outliner(folder: Path, spatial_dims: int = 2) -> Path:
     """A folder like that of a segmentation run, whose network has only seen noise, and finds something everywhere."""
-    shown = {"backbone": "resnet10", "spatial_dims": 2, "in_channels": 1, "decoder_channels": [16, 16, 8, 8, 8]}
+    decoder = [16, 16, 8, 8, 8]
+    shown = {"backbone": "resnet10", "spatial_dims": spatial_dims, "in_channels": 1, "decoder_channels": decoder}
     torch.manual_seed(0)
     network = SegmentationUNet(out_channels=2, **shown)
     save_checkpoint(folder / "model.pt", network.state_dict())
@@ -52,20 +56,21 @@ def outliner(folder: Path) -> Path:
 
 
 def studies(folder: Path) -> Path:
-    """Pictures of three sizes, and one under a name that nobody expects."""
+    """Pictures of three sizes, one under a name that nobody expects, a volume, a DICOM file, and a DICOM series."""
     folder.mkdir()
     for n, name in enumerate(("a", "b", "%2e%2e Läsion .png.")):
         Image.radial_gradient("L").resize((40 + n, 50)).save(folder / f"{name}.png")
     for n in range(24):
         Image.linear_gradient("L").rotate(10 * n).resize((32, 32)).save(folder / f"p{n:02d}.png")
-    nib.save(
-        nib.Nifti1Image(np.random.default_rng(0).random((30, 20, 1), dtype=np.float32), np.eye(4)), folder / "v.nii.gz"
-    )
+    random = np.random.default_rng(0)
+    nib.save(nib.Nifti1Image(random.random((30, 20, 1), dtype=np.float32), np.eye(4)), folder / "v.nii.gz")
+    write_dicom(folder / "IM0001", random.integers(4096, size=(30, 20), dtype=np.uint16))
+    write_series(folder / "1.2.3", random.integers(4096, size=(20, 24, 3), dtype=np.uint16), AFFINE)
     return folder
 
 
 @contextmanager
-def server(folder: Path, images: str, env: dict[str, str] | None = None) -> Iterator[str]:
+def server(folder: Path, images: str, env: dict[str, str] | None = None, *options: str) -> Iterator[str]:
     """Serve ``images`` from models made under ``folder``; gives the address."""
     severity = pack_run(runs.untrained(folder / "severity run"), folder / "packed", runs.BUNDLES)
     segmentation = pack_run(outliner(folder / "segmentation run"), folder / "packed", runs.BUNDLES)
@@ -73,7 +78,7 @@ def server(folder: Path, images: str, env: dict[str, str] | None = None) -> Iter
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "monai_semise", "label", "--studies", images, "--app", str(folder / "app")]
-    command += ["--severity", str(severity), "--segmentation", str(segmentation), "--port", str(port)]
+    command += ["--severity", str(severity), "--segmentation", str(segmentation), "--port", str(port), *options]
     offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
     given = {**os.environ, **offline, "OMP_NUM_THREADS": "1", "HOME": str(folder), **(env or {})}
     with open(folder / "server.log", "w") as log:
@@ -98,6 +103,6 @@ def wait_for(done: Any, seconds: float) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/info/", timeout=60).ok
+        return requests.get(f"{url}/", timeout=60).ok
     except requests.ConnectionError:
         return False
