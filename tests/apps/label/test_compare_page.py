@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import socket
 import threading
 from urllib.error import HTTPError
@@ -26,12 +25,8 @@ from tests.utils.limits import disk_of
 
 fastapi = pytest.importorskip("fastapi", reason="comes with MONAI Label")
 uvicorn = pytest.importorskip("uvicorn", reason="comes with MONAI Label")
-browsers = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
 NAMES = ["plain", "Ünï cödé 影.png", "a/../b", "100%41", SCRIPT, "../../etc/passwd", "?id=plain&x", "x.dcm"]
-
-browsing = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
 
 @pytest.fixture
@@ -184,14 +179,6 @@ def test_export_ranking_and_agreement(server):
 # ---------------------------------------------------------------- by Chromium
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with browsers.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
 @pytest.fixture
 def page(server, browser):
     """The page of a rater whose name is a script; nothing may be loaded from elsewhere or go wrong."""
@@ -229,7 +216,6 @@ def brightness(page, side):
     )
 
 
-@browsing
 def test_ten_pairs_by_key_and_click_then_undo_reload_export(server, page):
     _, session = server
     keys = {"ArrowLeft": "left", "ArrowRight": "right", "ArrowDown": "equal", "ArrowUp": "cannot_tell"}
@@ -274,7 +260,6 @@ def test_ten_pairs_by_key_and_click_then_undo_reload_export(server, page):
     assert "no pair was judged twice yet" in page.inner_text("#agreement-rows")
 
 
-@browsing
 def test_zoom_and_window_change_both_pictures(page):
     before = [brightness(page, side) for side in ("left", "right")]
     for _ in range(4):
@@ -296,7 +281,6 @@ def test_zoom_and_window_change_both_pictures(page):
     assert page.evaluate("view")["x"] > 0.06  # dragged to the left: what lies to the right comes in sight
 
 
-@browsing
 def test_keyboard_alone_and_names_for_a_screen_reader(page):
     named = page.evaluate(
         "Array.from(document.querySelectorAll('#work button, #work input, canvas, progress'))"
@@ -311,7 +295,6 @@ def test_keyboard_alone_and_names_for_a_screen_reader(page):
     assert page.get_attribute("#status", "aria-live") == "polite"
 
 
-@browsing
 @pytest.mark.parametrize("size", [(1366, 768), (820, 1180), (1180, 820)])
 def test_fits_laptop_and_tablet(page, size):
     page.set_viewport_size({"width": size[0], "height": size[1]})
@@ -321,7 +304,6 @@ def test_fits_laptop_and_tablet(page, size):
         assert page.locator(f"#{side}").bounding_box()["height"] > 0.5 * size[1]
 
 
-@browsing
 def test_a_server_that_is_down_loses_no_answer(server, page):
     _, session = server
     page.route("**/api/answers", lambda route: route.abort())
