@@ -14,18 +14,35 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 from torch.nn import functional as F
 
+from monai_semise.transforms.gaussian_blur import gaussian_blur
+from monai_semise.transforms.random_affine import random_affine, random_crop, sampling_grid, uniform
 from monai_semise.utils import plain_tensor
 
 __all__ = ["RandBatchAugment", "RandBatchAugmentD", "RandBatchAugmentDict", "RandBatchAugmentd"]
+
+# at a time, so that what they need stays in the processor's cache; with a multiple of 16, the number of values that
+# torch draws at once, the noise is what the whole batch would get
+CPU_IMAGES = 16
 
 
 class RandBatchAugment(Transform, RandomizableTrait):
     """Augment a whole batch at once, on its device, with parameters of its own for each image.
 
-    One resampling does rotation, zoom, shift and flips; brightness, contrast, gamma and noise follow. Defaults are
-    mild, because a severity must survive them: lesions keep their number and nearly their size. The draws come from
-    torch's generator of the batch's device, so ``torch.manual_seed`` repeats them. With
-    :meth:`with_masks`, masks move along.
+    One resampling does crop, rotation, zoom, shift and flips; blur, contrast and brightness, gamma and noise follow, in
+    this order. Defaults are mild, because a severity must survive them: lesions keep their number and nearly their
+    size, so there is neither crop nor blur unless asked for, and hue never changes. The draws come from torch's
+    generator of the batch's device, so ``torch.manual_seed`` repeats them. No shape depends on them, so that
+    ``torch.compile`` takes it whole. With :meth:`with_masks`, masks move along.
+
+    With the same parameters, each operation gives what MONAI's gives (``RandRotate``, ``RandZoom``, ``RandAffine``,
+    ``RandFlip``, ``RandGaussianSmooth``, ``RandScaleIntensityFixedMean``, ``RandShiftIntensity``,
+    ``RandAdjustContrast``, ``RandGaussianNoise``), and parameters are uniform as there. What differs:
+
+    - beyond its edge, an image goes on by reflection, for the blur by the edge's value (in MONAI zeros, or as set)
+    - one blur for all axes (a draw for each); a shift as a share of the image (pixels)
+    - exponents are uniform on a log scale (uniform), of values from 0 to 1 (from the image's smallest to its largest)
+    - values are clipped to 0 to 1 before gamma and at the end (never)
+    - only flips have a probability, 1/2; all else happens always
 
     Args:
         rotation: largest rotation in degrees (each plane in 3D).
@@ -37,11 +54,20 @@ class RandBatchAugment(Transform, RandomizableTrait):
         contrast: smallest and largest factor about the image's mean.
         gamma: smallest and largest exponent, drawn on a log scale.
         noise: largest standard deviation of Gaussian noise.
+        crop: smallest and largest share of the area or volume that is cut out, anywhere, and resized to the whole.
+        aspect: of what ``crop`` cuts out, smallest and largest ratio of width to height, where the image's is 1; drawn
+            on a log scale. In 3D, that of height to depth is drawn as well. Sides longer than the image's are cut.
+        blur: smallest and largest standard deviation in pixels of a Gaussian blur.
 
     Example:
         >>> import torch
         >>> images = torch.rand(4, 1, 32, 32)
         >>> RandBatchAugment()(images).shape
+        torch.Size([4, 1, 32, 32])
+
+        As for SimCLR on photographs, far from mild:
+
+        >>> RandBatchAugment(crop=(0.08, 1.0), blur=(0.1, 2.0))(images).shape
         torch.Size([4, 1, 32, 32])
     """
 
@@ -57,10 +83,18 @@ class RandBatchAugment(Transform, RandomizableTrait):
         contrast: Sequence[float] = (0.8, 1.25),
         gamma: Sequence[float] = (0.8, 1.25),
         noise: float = 0.03,
+        crop: Sequence[float] = (1.0, 1.0),
+        aspect: Sequence[float] = (3 / 4, 4 / 3),
+        blur: Sequence[float] = (0.0, 0.0),
     ) -> None:
-        for name, (low, high) in {"zoom": zoom, "contrast": contrast, "gamma": gamma}.items():
+        ranges = {"zoom": zoom, "contrast": contrast, "gamma": gamma, "crop": crop, "aspect": aspect}
+        for name, (low, high) in ranges.items():
             if not 0 < low <= high:
                 raise ValueError(f"{name} must be a range (low, high) with 0 < low <= high, got {(low, high)}")
+        if crop[1] > 1:
+            raise ValueError(f"crop must be shares of the image, at most 1, got {tuple(crop)}")
+        if not 0 <= blur[0] <= blur[1]:
+            raise ValueError(f"blur must be a range (low, high) with 0 <= low <= high, got {tuple(blur)}")
         self.rotation = rotation
         self.zoom = tuple(zoom)
         self.shift = shift
@@ -69,6 +103,9 @@ class RandBatchAugment(Transform, RandomizableTrait):
         self.contrast = tuple(contrast)
         self.gamma = tuple(gamma)
         self.noise = noise
+        self.crop = tuple(crop)
+        self.aspect = tuple(aspect)
+        self.blur = tuple(blur)
 
     def __call__(self, images: Tensor) -> Tensor:
         """
@@ -79,7 +116,7 @@ class RandBatchAugment(Transform, RandomizableTrait):
             tensor of the same shape and type, values in [0, 1].
         """
         images = plain_tensor(images)
-        return self._augment(images, self._grid(images))
+        return self._augment(images, self._theta(images))
 
     def with_masks(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Augment images and move their masks along with them.
@@ -92,48 +129,35 @@ class RandBatchAugment(Transform, RandomizableTrait):
             images and masks of the same shapes and types.
         """
         images, masks = plain_tensor(images), plain_tensor(masks)
-        grid = self._grid(images)
+        theta = self._theta(images)
+        grid = sampling_grid(theta, masks.shape[2:])
         moved = F.grid_sample(masks.float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
-        return self._augment(images, grid), moved.to(masks.dtype)
+        return self._augment(images, theta), moved.to(masks.dtype)
 
-    def _augment(self, images: Tensor, grid: Tensor) -> Tensor:
-        result = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        batch = [len(images), *[1] * (images.ndim - 1)]
+    def _theta(self, images: Tensor) -> Tensor:
+        theta = random_affine(images, self.rotation, self.zoom, self.shift, self.flip_axes)
+        return theta if self.crop == (1, 1) else random_crop(theta, self.crop, self.aspect)
 
+    def _augment(self, images: Tensor, theta: Tensor) -> Tensor:
         def draw(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(batch, device=images.device)
+            return uniform((low, high), len(images), *[1] * (images.ndim - 1), device=images.device)
 
-        mean = result.flatten(1).mean(1).view(batch)
-        result = (result - mean) * draw(*self.contrast) + mean + draw(-self.brightness, self.brightness)
-        log_gamma = draw(*(math.log(value) for value in self.gamma))
-        result = result.clamp(0, 1) ** log_gamma.exp()
-        result = result + draw(0, self.noise) * torch.randn_like(result)
-        return result.clamp(0, 1).to(images.dtype)
+        draws = [theta] if self.blur == (0, 0) else [theta, draw(*self.blur)]
+        draws += [draw(*self.contrast), draw(-self.brightness, self.brightness)]
+        draws += [draw(*(math.log(value) for value in self.gamma)).exp(), draw(0, self.noise)]
+        whole = images.device.type != "cpu" or torch.compiler.is_compiling()
+        parts = [values.split(len(images) if whole else CPU_IMAGES) for values in (images, *draws)]
+        return torch.cat([self._apply(*part) for part in zip(*parts)])
 
-    def _grid(self, images: Tensor) -> Tensor:
-        """Where each pixel comes from, as :func:`torch.nn.functional.grid_sample` takes it."""
-        n, dims, device = len(images), images.ndim - 2, images.device
-
-        def draw(low: float, high: float, *shape: int) -> Tensor:
-            return low + (high - low) * torch.rand(n, *shape, device=device)
-
-        matrix = torch.eye(dims, device=device).expand(n, dims, dims)
-        angle = math.radians(self.rotation)
-        for plane in ((0, 1),) if dims == 2 else ((0, 1), (0, 2), (1, 2)):
-            matrix = matrix @ _rotation(draw(-angle, angle), plane, dims)
-        scale = 1 / draw(self.zoom[0], self.zoom[1], 1).expand(n, dims)
-        flips = torch.ones(n, dims, device=device)
-        for axis in self.flip_axes:
-            if not 0 <= axis < dims:
-                raise ValueError(f"flip_axes names axis {axis}, but the images have the spatial axes 0 to {dims - 1}")
-            # affine_grid counts the axes from the last
-            flips[:, dims - 1 - axis] = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
-        shift = 2 * draw(-self.shift, self.shift, dims)
-        # the grid's axes run from -1 to 1 whatever their length: without this, a rotation would shear
-        extent = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=device)
-        matrix = matrix * extent / extent[:, None] * (scale * flips)[:, None, :]
-        theta = torch.cat([matrix, shift[..., None]], dim=2)
-        return F.affine_grid(theta, list(images.shape), align_corners=False)
+    def _apply(self, images: Tensor, theta: Tensor, *draws: Tensor) -> Tensor:
+        grid = sampling_grid(theta, images.shape[2:])
+        result = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        *sigma, contrast, brightness, exponent, deviation = draws
+        if sigma:
+            result = gaussian_blur(result, sigma[0].flatten(), self.blur[1])
+        mean = result.flatten(1).mean(1).view_as(contrast)
+        result.sub_(mean).mul_(contrast).add_(mean + brightness).clamp_(0, 1).pow_(exponent)
+        return torch.randn_like(result).mul_(deviation).add_(result).clamp_(0, 1).to(images.dtype)
 
 
 class RandBatchAugmentd(MapTransform, RandomizableTrait):
@@ -153,15 +177,6 @@ class RandBatchAugmentd(MapTransform, RandomizableTrait):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         return {**data, **{key: self.augment(data[key]) for key in self.key_iterator(data)}}
-
-
-def _rotation(angle: Tensor, plane: tuple[int, int], dims: int) -> Tensor:
-    """Rotation matrices of shape (B, dims, dims) by angles of shape (B,), in radians."""
-    i, j = plane
-    matrix = torch.eye(dims, device=angle.device).repeat(len(angle), 1, 1)
-    matrix[:, i, i] = matrix[:, j, j] = angle.cos()
-    matrix[:, i, j], matrix[:, j, i] = -angle.sin(), angle.sin()
-    return matrix
 
 
 RandBatchAugmentD = RandBatchAugmentDict = RandBatchAugmentd

@@ -34,22 +34,6 @@ def images(request):
     return torch.rand(3, 2, *SHAPES[request.param], generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def force(monkeypatch):
-    """Let every uniform draw be the lowest (0) or the highest (1) of its range."""
-
-    def force(value):
-        monkeypatch.setattr(
-            torch, "rand", lambda *shape, **kwargs: torch.full(_shape(shape), value, dtype=torch.float32)
-        )
-
-    return force
-
-
-def _shape(shape):
-    return shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-
-
 def blob(shape, centre, radius=3.0):
     """A smooth ball, as a batch of one image; ``centre`` in pixels from the middle of the image."""
     axes = [torch.arange(n) - (n - 1) / 2 for n in shape]
@@ -116,6 +100,8 @@ def test_manual_seed_repeats(images):
         {"contrast": (0.5, 2.0)},
         {"gamma": (0.5, 2.0)},
         {"noise": 0.1},
+        {"crop": (0.3, 0.8)},
+        {"blur": (0.5, 3.0)},
     ],
     ids=lambda kwargs: next(iter(kwargs)),
 )
@@ -292,11 +278,58 @@ def test_noise(force):
     assert abs(float(noise.mean())) < 0.002
 
 
-@pytest.mark.parametrize("name", ["zoom", "contrast", "gamma"])
+@pytest.mark.parametrize("name", ["zoom", "contrast", "gamma", "crop", "aspect"])
 @pytest.mark.parametrize("bad", [(0.0, 1.0), (1.2, 0.8), (-1.0, 1.0), (float("nan"), 1.0)])
 def test_bad_range(name, bad):
     with pytest.raises(ValueError, match=rf"{name} must be a range \(low, high\) with 0 < low <= high, got"):
         RandBatchAugment(**{name: bad})
+
+
+def test_crop_larger_than_the_image():
+    with pytest.raises(ValueError, match=r"crop must be shares of the image, at most 1, got \(0.5, 1.5\)"):
+        RandBatchAugment(crop=(0.5, 1.5))
+
+
+@pytest.mark.parametrize("bad", [(-1.0, 1.0), (2.0, 1.0), (0.0, float("nan"))])
+def test_bad_blur(bad):
+    with pytest.raises(ValueError, match=r"blur must be a range \(low, high\) with 0 <= low <= high, got"):
+        RandBatchAugment(blur=bad)
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_nothing_is_drawn_for_crop_and_blur_that_are_off(dims):
+    """Results that are on record were made without them."""
+    images = torch.rand(5, 2, *SHAPES[dims])
+    torch.manual_seed(0)
+    RandBatchAugment(flip_axes=range(dims))(images)
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    n_rotations = {2: 1, 3: 3}[dims]
+    for shape in ((5,),) * n_rotations + ((5, 1),) + ((5,),) * dims + ((5, dims),) + ((5,),) * 4:
+        torch.rand(shape)
+    torch.randn_like(images)
+    assert torch.equal(torch.rand(1), after)
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 13, 17), (33, 1, 5, 7, 9)])
+def test_a_part_of_the_batch_at_a_time_changes_nothing(monkeypatch, shape):
+    images = torch.rand(shape)
+    augment = RandBatchAugment(crop=(0.5, 1.0), blur=(0.0, 1.0))
+    torch.manual_seed(0)
+    in_parts = augment(images)
+    monkeypatch.setattr("monai_semise.transforms.batch_augment.CPU_IMAGES", 1000)
+    torch.manual_seed(0)
+    assert torch.allclose(augment(images), in_parts, atol=1e-6)
+
+
+def test_images_can_have_gradients(images):
+    images.requires_grad_()
+    RandBatchAugment(blur=(0.0, 1.0))(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
 
 
 # ---------------------------------------------------------------- masks move along
@@ -306,7 +339,7 @@ def test_bad_range(name, bad):
 def test_masks_move_with_their_images(shape):
     torch.manual_seed(3)
     image = blob(shape, (5.0, -7.0, 3.0)[: len(shape)]).expand(4, 1, *shape)
-    augment = only(rotation=25.0, zoom=(0.8, 1.2), shift=0.1, flip_axes=(0, 1))
+    augment = only(rotation=25.0, zoom=(0.8, 1.2), shift=0.1, flip_axes=(0, 1), crop=(0.7, 1.0))
     moved, masks = augment.with_masks(image, (image > 0.5).float())
     assert ((moved > 0.5).float() - masks).abs().sum() < 0.25 * masks.sum()
     assert ((image > 0.5).float() - masks).abs().sum() > masks.sum()
