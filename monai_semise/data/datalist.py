@@ -239,8 +239,10 @@ def _check_item(entry: Any, where: str, section: str, root: Path, n_structures: 
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with an image, found {type(entry).__name__}")
     for field in entry:
+        if field in FIELDS:
+            continue
         guess = difflib.get_close_matches(field, FIELDS, n=1, cutoff=0.8)
-        if field not in FIELDS and guess:
+        if guess:
             raise InputError(f'{where}: unknown field "{field}"; did you mean "{guess[0]}"?')
     item = dict(entry)
     item["image"] = _check_path(item.get("image"), f"{where}.image", root)

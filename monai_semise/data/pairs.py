@@ -111,10 +111,14 @@ def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> l
     """
     path = Path(path)
     index = {os.path.realpath(item["image"]): int(item["index"]) for item in items}
+    known: dict[str, int] = {}
     pairs = []
     for row_number, row in _read_rows(path):
         where = f"{path}, row {row_number}"
-        a, b = (_look_up(row[column], f"{where}, {column}", path.parent, index) for column in COLUMNS[:2])
+        for column in COLUMNS[:2]:
+            if row[column] not in known:
+                known[row[column]] = _look_up(row[column], f"{where}, {column}", path.parent, index)
+        a, b = (known[row[column]] for column in COLUMNS[:2])
         if a == b:
             raise InputError(f"{where}: {row['image_a']!r} is compared with itself")
         winner = row["winner"].strip()

@@ -100,9 +100,12 @@ def _without_copies(
             continue
         copies = {n: usable[n][0] for n in sorted(places, key=lambda n: preference(usable[n][0]))}
         same_patient.append([group_key(record) for record in copies.values()])
-        if len({record.severity for record in copies.values()} - {None}) > 1:
+        first_of: dict[int | None, Record] = {}
+        for record in copies.values():
+            first_of.setdefault(record.severity, record)
+        if len(first_of.keys() - {None}) > 1:
             for record in copies.values():
-                twin = next(other for other in copies.values() if other.severity not in (record.severity, None))
+                twin = next(one for severity, one in first_of.items() if severity not in (record.severity, None))
                 own = "ungraded" if record.severity is None else f"severity {record.severity}"
                 detail = f"{own}; {twin.image} holds the same image with severity {twin.severity}"
                 problems.append(Problem(ProblemKind.CONFLICT, record.image, detail))
@@ -124,6 +127,7 @@ def _merge_groups(records: Iterable[Record], same_patient: Sequence[Sequence[str
 
     def root(key: str) -> str:
         while key in parent:
+            parent[key] = parent.get(parent[key], parent[key])  # halves the way, or long chains would be walked anew
             key = parent[key]
         return key
 

@@ -113,6 +113,16 @@ def test_a_conflict_names_a_grade_even_where_an_ungraded_copy_comes_first():
     assert problems["c"] == (CONFLICT, "severity 2; b holds the same image with severity 1")
 
 
+@given(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=2, max_size=8))
+def test_a_conflict_names_the_first_copy_of_another_grade(severities):
+    copies = sorted((record(str(n), one) for n, one in enumerate(severities)), key=lambda one: one.severity is None)
+    _, problems = sort_out(*((one, "same") for one in copies))
+    for one in copies:
+        others = [other for other in copies if other.severity not in (one.severity, None)]
+        if len(set(severities) - {None}) > 1:
+            assert problems[str(one.image)][1].split("; ")[1].startswith(f"{others[0].image} holds")
+
+
 def test_ungraded_copies_are_no_conflict():
     kept, problems = sort_out((record("a", None), "same"), (record("b", 2), "same"), (record("c", 2), "same"))
     assert kept.keys() == {"b"}
@@ -134,6 +144,13 @@ def test_groups_that_share_an_image_are_one_patient():
         record("d", group="p4"), record("e"),
     )  # fmt: skip
     assert groups(kept) == {"a1": "p1", "a2": "p1", "b2": "p1", "c2": "p1", "d": "p4", "e": None}
+
+
+@given(st.permutations(range(9)))
+def test_a_chain_of_groups_is_one_patient_in_whatever_order_it_is_met(order):
+    links = [(record(f"{n} of {p:02d}", group=f"p{p:02d}"), f"{n}") for n in order for p in (n, n + 1)]
+    kept, _ = sort_out(*links, record("alone", group="q"))
+    assert groups(kept) == {**{f"{n} of {n:02d}": "p00" for n in order}, "alone": "q"}
 
 
 def test_groups_are_merged_by_copies_that_conflict_too():
