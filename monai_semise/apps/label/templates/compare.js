@@ -89,7 +89,7 @@ function trouble(text, retry = false) {
 function show(part) {
   for (const name of ["sign-in", "name", "work", "done"]) $(name).hidden = name !== part;
   const named = part === "work" || part === "done";
-  for (const name of ["leave", "agreement-open", "export"]) $(name).hidden = !named;
+  for (const name of ["progress", "leave", "agreement-open", "export"]) $(name).hidden = !named;
   if (part === "name") $("rater").focus();
   if (part === "sign-in") $("user").focus();
 }
@@ -210,7 +210,7 @@ function draw(side) {
   if (!pane?.values || !width || !height) return;
   developed(pane);
   const scale = fit(side);
-  context.imageSmoothingEnabled = scale < 3;
+  context.imageSmoothingEnabled = scale < 8; // from there on single pixels are looked at
   context.imageSmoothingQuality = "high";
   const [w, h] = [pane.width * scale, pane.height * scale * pane.aspect];
   context.drawImage(pane.picture, width / 2 - (0.5 + view.x) * w, height / 2 - (0.5 + view.y) * h, w, h);
