@@ -145,9 +145,10 @@ class RandBatchAugment(Transform, RandomizableTrait):
         draws = [theta] if self.blur == (0, 0) else [theta, draw(*self.blur)]
         draws += [draw(*self.contrast), draw(-self.brightness, self.brightness)]
         draws += [draw(*(math.log(value) for value in self.gamma)).exp(), draw(0, self.noise)]
-        whole = images.device.type != "cpu" or torch.compiler.is_compiling()
-        parts = [values.split(len(images) if whole else CPU_IMAGES) for values in (images, *draws)]
-        return torch.cat([self._apply(*part) for part in zip(*parts)])
+        if images.device.type != "cpu" or torch.compiler.is_compiling():
+            return self._apply(images, *draws)
+        parts = zip(*(values.split(CPU_IMAGES) for values in (images, *draws)))
+        return torch.cat([self._apply(*part) for part in parts])
 
     def _apply(self, images: Tensor, theta: Tensor, *draws: Tensor) -> Tensor:
         grid = sampling_grid(theta, images.shape[2:])
