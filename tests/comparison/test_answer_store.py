@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -205,6 +207,31 @@ def test_full_disk(path):
         assert store.answers == [answer(1)] == read_answers(path)
         assert store.add(answer(2))
         assert store.answers == [answer(1), answer(2)] == read_answers(path)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own, of 16 kB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a disk")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_disk_that_fills_up(small_disk):
+    path = small_disk / "answers.jsonl"
+    stored = []
+    with AnswerStore(path) as store:
+        with pytest.raises(StorageError, match=r"not stored \(No space left on device\); make room"):
+            for n in range(200):
+                store.add(answer(n))
+                stored.append(answer(n))
+        assert len(stored) > 20
+        assert store.answers == stored == read_answers(path)
+    with AnswerStore(path) as store:  # a restart finds no room either, and no torn line
+        assert store.answers == stored
+    assert read_answers(path) == stored
 
 
 def test_a_server_that_dies_on_a_full_disk_leaves_what_was_acknowledged(path):

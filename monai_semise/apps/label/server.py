@@ -63,16 +63,24 @@ class GuardedRequests:
         if not length.isdigit() or int(length) > MOST_BYTES:
             return await JSONResponse({"detail": _too_large()}, 413)(scope, receive, send)
         received = 0
+        refused = False
 
         async def counted() -> Any:
-            nonlocal received
+            nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MOST_BYTES:
-                raise InputError(_too_large())
-            return message
+            if received <= MOST_BYTES:
+                return message
+            if not refused:
+                refused = True
+                await JSONResponse({"detail": _too_large()}, 413)(scope, receive, send)
+            return {"type": "http.disconnect"}
 
-        await self.app(scope, counted, send)
+        async def answered(message: Any) -> None:
+            if not refused:
+                await send(message)
+
+        await self.app(scope, counted, answered)
 
 
 def _too_large() -> str:

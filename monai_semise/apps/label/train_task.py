@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from abc import abstractmethod
@@ -153,6 +154,12 @@ class GradeTrainTask(PackedTrainTask):
         grades = self.model.config["grade_names"]
         return {"grades": grades, **graded_sections(datastore, len(grades))}
 
+    def _overrides(self, run: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+        overrides = super()._overrides(run, given)
+        if self.model.name == "semise_pretrain" and not _diseased_images_compare(run / "datalist.json"):
+            overrides["include_healthy"] = True
+        return overrides
+
 
 class OutlineTrainTask(PackedTrainTask):
     """Learn from the outlines that people drew, see :class:`PackedTrainTask`."""
@@ -184,3 +191,9 @@ class ComparisonTrainTask(PackedTrainTask):
 
     def _overrides(self, run: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         return {**super()._overrides(run, given), "pairs_file": str(run / PAIRS), "select": "best"}
+
+
+def _diseased_images_compare(datalist: Path) -> bool:
+    """Whether every section has diseased images of two grades."""
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    return all(len({item["severity"] for item in content[name]} - {0}) > 1 for name in ("training", "validation"))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -198,10 +199,11 @@ def test_uploads(url, served):
     assert refused.status_code == 400
     assert "cannot be read" in refused.json()["detail"]
     assert upload("large", b"0" * 2**21).status_code == 413
-    parts = (b"0" * 2**16 for _ in range(2**6))  # says nothing of its length
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    parts = (head if n == 0 else b"0" * 2**16 for n in range(18))  # says nothing of its length
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = requests.put(f"{url}/datastore/?image=chunks", data=parts, headers=kind, timeout=60)
-    assert answer.status_code in (400, 413)
+    assert answer.status_code == 413
     assert "MONAI_SEMISE_MOST_UPLOAD_MB" in answer.text
     assert {path.name for path in (served[1] / "studies").iterdir()} >= {"new.png"}
     assert not list((served[1] / "studies").glob("junk*"))
@@ -263,9 +265,8 @@ def test_every_image_is_shown(client, url):
 
 
 def test_training_on_comparisons_from_the_server(client, url, served):
-    images = [f"p{n:02d}" for n in range(24)]
-    pairs = [(a, b) for n, a in enumerate(images) for b in images[n + 1 :]][::3]
-    for n, (a, b) in enumerate(pairs):
+    images = [f"p{n:02d}" for n in range(6, 14)]
+    for n, (a, b) in enumerate(itertools.combinations(images, 2)):
         body = {"id": f"train {n}", "image_a": a, "image_b": b, "outcome": "right", "rater": "y", "seconds": 1.0}
         requests.post(f"{url}/compare/api/answers", json=body, timeout=60).raise_for_status()
     task = train(client, "preference")

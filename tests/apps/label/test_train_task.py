@@ -80,6 +80,14 @@ def test_a_better_model_is_taken_and_one_that_is_not_better_is_not(severity, stu
     assert model.weights.read_bytes() == kept
 
 
+def test_one_grade_of_disease_is_compared_with_health(tmp_path, studies):
+    model, folder = packed(tmp_path, runs.untrained(tmp_path / "run"))
+    grade(studies, {name: min(severity, 1) for name, severity in GRADES.items()})
+    result = GradeTrainTask(model, folder)({"max_epochs": 1, "batch_size": 16}, studies)
+    assert 0 <= result["before"] <= 1
+    assert result["taken"] == (result["after"] > result["before"])
+
+
 def test_it_learns_from_comparisons(severity, studies):
     model, folder = severity
     with AnswerStore(folder / COMPARISONS) as store:
