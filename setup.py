@@ -63,7 +63,7 @@ setup(
         "ordinal": ["coral-pytorch>=1.4"],
         # In an environment of its own: "dicom" needs pydicom 3.
         "label": LABEL_SERVER,
-        "test-label": ["hypothesis", "playwright", "pytest"],
+        "test-label": ["cryptography", "hypothesis", "playwright", "pytest"],
         "test": [
             *DECODERS,
             DICOM_WRITER,

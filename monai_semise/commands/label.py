@@ -43,7 +43,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="default 8000")
-    for name, pairs in (("repeat_rate", "the rater has answered before"), ("overlap_rate", "another rater has answered")):
+    for name, pairs in (
+        ("repeat_rate", "the rater has answered before"),
+        ("overlap_rate", "another rater has answered"),
+    ):
         parser.add_argument(
             f"--{name}", type=float, default=0.05, metavar="SHARE", help=f"of pairs that {pairs} (default 0.05)"
         )

@@ -86,4 +86,4 @@ def fit_bradley_terry(
     begin = np.zeros(n_images) if start is None else start
     mean = minimize(loss, begin, jac=True, hessp=hessian_product, method="Newton-CG", options={"xtol": 1e-6}).x
     hessian = (difference.T @ (difference * curvature(mean)[:, None])).toarray() + np.eye(n_images) / prior_variance
-    return Posterior(mean, cho_solve(cho_factor(hessian), np.eye(n_images)))
+    return Posterior(mean, np.asarray(cho_solve(cho_factor(hessian), np.eye(n_images))))

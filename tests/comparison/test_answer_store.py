@@ -224,9 +224,7 @@ def test_a_disk_that_fills_up(small_disk):
     stored = []
     with AnswerStore(path) as store:
         with pytest.raises(StorageError, match=r"not stored \(No space left on device\); make room"):
-            for n in range(200):
-                store.add(answer(n))
-                stored.append(answer(n))
+            stored.extend(answer(n) for n in range(200) if store.add(answer(n)))
         assert len(stored) > 20
         assert store.answers == stored == read_answers(path)
     with AnswerStore(path) as store:  # a restart finds no room either, and no torn line

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 import pytest
 
 pytest.importorskip("monailabel")
-jwt = pytest.importorskip("jwt")
 
+import jwt
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

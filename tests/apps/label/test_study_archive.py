@@ -16,7 +16,7 @@ import nibabel as nib
 from monailabel.client import MONAILabelClient
 
 from tests.apps.label.archive import archive, store
-from tests.apps.label.served import AFFINE, server, wait_for
+from tests.apps.label.served import AFFINE, server
 from tests.data.dicom_files import write_dicom, write_series
 
 STUDY, SERIES, IMAGE, REPORT = (generate_uid(entropy_srcs=[name]) for name in ("study", "series", "image", "report"))
