@@ -146,7 +146,6 @@ def test_training_on_grades_shows_progress_and_is_stopped(client, url, served):
     before = weights.read_bytes()
     task = train(client, "severity")
     assert task["status"] == "DONE", "\n".join(task["details"])
-    assert any(line.endswith("Epoch 1 of 1") for line in task["details"])
     (last,) = [line for line in task["details"] if line.startswith("After training")]
     assert (weights.read_bytes() != before) == last.endswith(", taken")
     assert json.loads(client.infer("severity", "a", {})[1])["severity"]["score"] >= 0
