@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -211,10 +212,11 @@ class ComparisonSession:
     def _choose(self, rater: str) -> tuple[str, str] | None:
         answers = self.answers
         own = [answer.pair for answer in answers if answer.rater == rater]
+        times = Counter(own)
         taken = self._leases.taken_by_others(rater)
         asked = {answer.pair for answer in answers}
         of_others = sorted(asked - set(own) - taken)
-        repeatable = sorted({pair for pair in own[:-REPEAT_AFTER] if own.count(pair) == 1} - taken)
+        repeatable = sorted({pair for pair in own[:-REPEAT_AFTER] if times[pair] == 1} - taken)
         draw = self._random.random()
         if draw < self.repeat_rate and repeatable:
             return self._shuffled(repeatable[self._random.integers(len(repeatable))])
