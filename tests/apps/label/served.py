@@ -24,7 +24,8 @@ from PIL import Image
 from monai_semise.apps.pack import pack_run
 from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.networks import SegmentationUNet
-from monai_semise.utils import save_checkpoint
+from monai_semise.severity import SeverityCalibrator
+from monai_semise.utils import save_checkpoint, write_json
 from tests.apps.pack import runs
 from tests.data.dicom_files import write_dicom, write_series
 
@@ -55,6 +56,15 @@ def outliner(folder: Path, spatial_dims: int = 2) -> Path:
     return folder
 
 
+def scorer(folder: Path) -> Path:
+    """A folder like that of a pretraining run, with a calibration."""
+    run = runs.untrained(folder)
+    score = np.linspace(0, 2, 60)
+    calibrator = SeverityCalibrator(coverage=0.9, n_grades=2).fit(score, [n // 30 for n in range(60)])
+    write_json(run / "calibration.json", calibrator.to_dict())
+    return run
+
+
 def studies(folder: Path) -> Path:
     """Pictures of three sizes, one under a name that nobody expects, a volume, a DICOM file, and a DICOM series."""
     folder.mkdir()
@@ -72,7 +82,7 @@ def studies(folder: Path) -> Path:
 @contextmanager
 def server(folder: Path, images: str, env: dict[str, str] | None = None, *options: str) -> Iterator[str]:
     """Serve ``images`` from models made under ``folder``; gives the address."""
-    severity = pack_run(runs.untrained(folder / "severity run"), folder / "packed", runs.BUNDLES)
+    severity = pack_run(scorer(folder / "severity run"), folder / "packed", runs.BUNDLES)
     segmentation = pack_run(outliner(folder / "segmentation run"), folder / "packed", runs.BUNDLES)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
