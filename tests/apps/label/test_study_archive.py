@@ -7,12 +7,12 @@ import json
 
 import numpy as np
 import pytest
-import requests
 from pydicom.uid import CTImageStorage, generate_uid
 
 pytest.importorskip("monailabel")
 
 import nibabel as nib
+import requests
 from monailabel.client import MONAILabelClient
 
 from tests.apps.label.archive import archive, store
