@@ -65,10 +65,12 @@ class _LogSumExpOfOthers(torch.autograd.Function):
             gradient, pulled = gradients[0] / ctx.temperature, torch.zeros_like(rows)
             for i, j in _upper_tiles(len(rows), ctx.tile):
                 logits = (rows[i] / ctx.temperature) @ rows[j].T
-                share = (logits - total[i, None]).exp() * gradient[i, None] + (logits - total[j]).exp() * gradient[j]
+                share = (logits - total[i, None]).exp() * gradient[i, None]
                 if i == j:
                     share.fill_diagonal_(0)
+                    share = share + share.T
                 else:
+                    share = share + (logits - total[j]).exp() * gradient[j]
                     pulled[j] += share.T @ rows[i]
                 pulled[i] += share @ rows[j]
         return pulled, None, None
