@@ -19,11 +19,11 @@ def _module(name: str) -> Any:
         return None
 
 
-pixels = _module("pixels")
+pixels: Any = _module("pixels")
 """Decoding and lookup tables of pydicom 3."""
 HAS_PIXELS = pixels is not None
 """Whether this is pydicom 3."""
-handlers = None if HAS_PIXELS else _module("pixel_data_handlers.util")
+handlers: Any = None if HAS_PIXELS else _module("pixel_data_handlers.util")
 """Decoding and lookup tables of pydicom 2."""
 FILE_FORMAT: dict[str, Any] = {"enforce_file_format": True} if HAS_PIXELS else {"write_like_original": False}
 """Argument of ``dcmwrite`` and ``save_as`` for a file with everything that the standard asks for."""
