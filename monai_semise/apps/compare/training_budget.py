@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser
 from torch.utils.data import Sampler
 
+from monai_semise.data import PairDataset
+
 __all__ = ["PHASE_1", "PHASE_2", "TrainingBudget", "share_epochs"]
 
 PHASE_1, PHASE_2 = "discriminate", "train"
 EPOCHS = "trainer::max_epochs"
+PAIRS = "n_training_pairs"
+SAMPLED_BATCHES = 8
+"""Batches of drawn pairs in which distinct images are counted."""
 
 
 class TrainingBudget(NamedTuple):
@@ -24,7 +29,7 @@ class TrainingBudget(NamedTuple):
     """
 
     epochs: dict[str, int]
-    """Setting of the pretraining bundle, for each phase that the method has."""
+    """Setting of the pretraining bundle, for each phase that the method has; of drawn pairs also their number."""
     images: int
     """That it sees, phase 1 included; an image counts as often as it is seen, its views as one."""
 
@@ -34,7 +39,8 @@ def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epoch
 
     The budget is ``epochs`` times all training images, graded or not. What a method calls an epoch may be less than
     that: batches of graded images alone, whole batches only. A method of two phases gives phase 1 the part that its
-    config gives it; at least one epoch is left for each.
+    config gives it; at least one epoch is left for each. Of a method that draws pairs (``n_training_pairs``), an epoch
+    may be more than all of that; it then gets one epoch of fewer pairs.
 
     Args:
         config: pretraining bundle with the method and all settings.
@@ -45,7 +51,7 @@ def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epoch
         the epochs, and what they come to; the difference to the budget is less than an epoch of each phase.
     """
     # a tuple: the parser would look for references in every item of a list
-    config.set(tuple(items), "training_items")
+    config.set(tuple({**item, "index": n} for n, item in enumerate(items)), "training_items")
     config.parse()
     config.get_parsed_content("imports")
     wanted = epochs * len(items)
@@ -56,8 +62,16 @@ def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epoch
         n_epochs = max(1, round(wanted * first / (first + second) / each))
         shared[f"{PHASE_1}::{EPOCHS}"] = n_epochs
         spent = n_epochs * each
-    each = _images_per_epoch(config, PHASE_2)
-    n_epochs = max(1, round((wanted - spent) / each))
+    left = wanted - spent
+    if config.get(PAIRS):
+        batch_size, n_pairs = (config.get_parsed_content(key) for key in ("batch_size", PAIRS))
+        per_pair = _images_per_pair(config, batch_size)
+        if n_pairs * per_pair > left:
+            shared[PAIRS] = n_pairs = max(batch_size, round(left / per_pair))
+        each = round(n_pairs * per_pair)
+    else:
+        each = _images_per_epoch(config, PHASE_2)
+    n_epochs = max(1, round(left / each))
     shared[f"{PHASE_2}::{EPOCHS}"] = n_epochs
     return TrainingBudget(shared, spent + n_epochs * each)
 
@@ -69,3 +83,13 @@ def _has_phase_1(config: ConfigParser) -> bool:
 def _images_per_epoch(config: ConfigParser, phase: str) -> int:
     sampler: Sampler = config.get_parsed_content(f"{phase}::sampler")
     return len(sampler) * len(next(iter(sampler)))  # type: ignore[arg-type]
+
+
+def _images_per_pair(config: ConfigParser, batch_size: int) -> float:
+    """Distinct images of batches of drawn pairs and their references, by the number of pairs."""
+    pairs, healthy, n_references = (config.get_parsed_content(key) for key in ("pairs", "healthy", "n_references"))
+    indices = [{"index": n} for n in range(len(config.get("training_items")))]
+    drawn = PairDataset(indices, pairs[: SAMPLED_BATCHES * batch_size], healthy, n_references)
+    shown = [{item["index"] for item in drawn[n]} for n in range(len(drawn))]
+    batches = [shown[start : start + batch_size] for start in range(0, len(shown), batch_size)]
+    return sum(len(set().union(*batch)) for batch in batches) / len(shown)

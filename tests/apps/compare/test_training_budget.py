@@ -10,6 +10,7 @@ from monai_semise.apps.compare.training_budget import share_epochs
 from tests.bundles.harness import ROOT
 
 PRETRAIN = ROOT / "bundles" / "semise_pretrain.json"
+PAPER = ROOT / "bundles" / "methods" / "semise-paper.json"
 SIMCLR = ROOT / "bundles" / "methods" / "simclr.json"
 FIRST, SECOND = "discriminate::trainer::max_epochs", "train::trainer::max_epochs"
 
@@ -46,3 +47,19 @@ def test_methods_see_as_many_images_but_for_less_than_an_epoch_of_each_phase(epo
 def test_the_part_of_phase_1_is_that_of_the_config():
     config = read_stage_config([PRETRAIN], {FIRST: "10", SECOND: "10", "batch_size": "20"})
     assert share_epochs(config, items(100, 0), 30).epochs == {FIRST: 15, SECOND: 15}
+
+
+def test_drawn_pairs_are_as_many_as_the_budget_allows():
+    budget = share_epochs(read_stage_config([PRETRAIN, PAPER], {"batch_size": "16"}), items(80, 20), 20)
+    # 80 graded images an epoch of phase 1, of which 571 / 80 = 7; 1440 images are left, 2 to 3 distinct ones a pair
+    assert (budget.epochs[FIRST], budget.epochs[SECOND]) == (7, 1)
+    assert 1440 / 3 < budget.epochs["n_training_pairs"] < 1440 / 2
+    assert abs(budget.images - 2000) <= 3
+
+
+def test_few_pairs_are_drawn_for_several_epochs():
+    settings = {"batch_size": "16", "n_training_pairs": "64"}
+    budget = share_epochs(read_stage_config([PRETRAIN, PAPER], settings), items(80, 20), 20)
+    assert set(budget.epochs) == {FIRST, SECOND}
+    assert budget.epochs[SECOND] > 5
+    assert abs(budget.images - 2000) < 64 * 3
