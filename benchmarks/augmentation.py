@@ -37,7 +37,7 @@ from monai.transforms import (
     Resized,
 )
 from monai.utils import optional_import
-from page import machine, publish, spread
+from page import chip, opening, publish, spread
 from torch import Tensor
 
 from monai_semise.transforms import RandBatchAugment
@@ -153,24 +153,19 @@ def seconds(views: Views, images: Tensor) -> tuple[float, float]:
 
 def report(arguments: argparse.Namespace) -> str:
     """The section, in Markdown."""
-    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     shape = f"batch {arguments.batch_size}, {arguments.size} px"
     lines = [
-        "## Augmentation",
-        "",
-        f"Two augmented views, {shape}, float32, threads: {arguments.threads}; median (smallest to largest) over "
-        f"{arguments.rounds} rounds. Ratios are to ours in the same round, above 1 where ours is faster. Processor "
-        "time is that of all threads and loader processes and suffers less from other work on the machine. The first "
-        "recipe: rotation, zoom, shift, flips along both axes, contrast, brightness, gamma and noise of the default "
-        f"ranges; the second, also a crop of {CROP[0]:g} to {CROP[1]:g} of the area and a blur of {BLUR[0]:g} to "
-        f"{BLUR[1]:g} px.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}, {kornia_version()}; {chip}.",
-        "",
+        *opening(
+            "Augmentation",
+            f"Two augmented views, {shape}, float32, threads: {arguments.threads}; median (smallest to largest) over "
+            f"{arguments.rounds} rounds. Ratios are to ours in the same round, above 1 where ours is faster. "
+            "Processor time is that of all threads and loader processes and suffers less from other work on the "
+            "machine. The first recipe: rotation, zoom, shift, flips along both axes, contrast, brightness, gamma "
+            f"and noise of the default ranges; the second, also a crop of {CROP[0]:g} to {CROP[1]:g} of the area and "
+            f"a blur of {BLUR[0]:g} to {BLUR[1]:g} px.",
+            kornia_version(),
+            chip(),
+        ),
         "| recipe | channels | views by | seconds | ratio | processor seconds | ratio of processor time |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from page import machine, publish
+from page import chip, opening, publish
 
 from monai_semise.engines import ChunkedInferer
 from monai_semise.losses import NTXentLoss
@@ -69,19 +69,13 @@ def apart(step: Step) -> dict[str, float]:
 
 def report(found: dict[Step, dict[str, float]]) -> str:
     """The section, in Markdown."""
-    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     lines = [
-        "## Large batches in chunks",
-        "",
-        "One training step by NT-Xent of two views, a batch at once against one 16 times as large in chunks of that "
-        "size (`chunk_size`): memory beyond network and images, one run each.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}; {chip}.",
-        "",
+        *opening(
+            "Large batches in chunks",
+            "One training step by NT-Xent of two views, a batch at once against one 16 times as large in chunks of "
+            "that size (`chunk_size`): memory beyond network and images, one run each.",
+            chip(),
+        ),
         "| encoder | pixels | batch | chunk | MiB | seconds | images a second |",
         "|---|---|---|---|---|---|---|",
         *[

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import sys
 import time
 import warnings
@@ -28,7 +27,7 @@ import numpy as np
 import torch
 from growth_work import IMAGES_A_PATIENT, WORK, Prepare
 from matplotlib.figure import Figure
-from page import machine, publish
+from page import exponent, opening, publish
 
 from monai_semise.visualize.figure import save_figure
 
@@ -42,7 +41,6 @@ FILES = "/dev/shm"
 LEAST_MB = 8.0
 """Below it, memory tells more of the allocator than of the work."""
 LEAST_SHOWN_MB = 0.1
-FEWEST_POINTS = 3
 LINEAR = 1.25
 """Exponent up to which growth counts as linear: at these sizes sorting has 1.08, and leaving the caches adds to it."""
 AXES = {
@@ -98,16 +96,11 @@ def follow_all(limit: float) -> Found:
     }
 
 
-def exponent(found: Points, part: int, least: float = 0.0) -> float:
-    """Slope of the logarithms by least squares over the upper half of the sizes; nan where too little is known."""
-    upper = [(n, values[part]) for n, values in found.items()][(len(found) - 1) // 2 :]
-    known = [(math.log(n), math.log(value)) for n, value in upper if value > least]
-    return statistics.linear_regression(*zip(*known)).slope if len(known) >= FEWEST_POINTS else math.nan
-
-
 def exponents(found: Points) -> tuple[float, float]:
-    """Of time and of memory."""
-    return exponent(found, part=1), exponent(found, part=0, least=LEAST_MB)
+    """Of time and of memory, over the upper half of the sizes; nan where too little is known."""
+    upper = list(found.items())[(len(found) - 1) // 2 :]
+    times = [(n, seconds) for n, (_, seconds) in upper if seconds > 0]
+    return exponent(times), exponent([(n, megabytes) for n, (megabytes, _) in upper if megabytes > LEAST_MB])
 
 
 def draw(found: Found, path: Path) -> None:
@@ -146,20 +139,14 @@ def quick(found: Found, name: str) -> int:
 def report(found: Found, arguments: argparse.Namespace) -> str:
     """The section, in Markdown."""
     lines = [
-        "## How cost grows",
-        "",
-        f"Processor time and most memory above the input, on one thread, with the number of images (an index of "
-        f"grades, {IMAGES_A_PATIENT} images a patient, and empty files), of rows in a batch (forward and backward, 256 "
-        "dimensions), of pairs, and of images that are compared by n log n answers. Exponents are slopes of the "
-        f"logarithms, by least squares over the upper half of the sizes; those of memory only from {LEAST_MB:.0f} MB "
-        f"on. A curve ends where the next point could take longer than {arguments.limit:.0f} s.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}.",
-        "",
+        *opening(
+            "How cost grows",
+            "Processor time and most memory above the input, on one thread, with the number of images (an index of "
+            f"grades, {IMAGES_A_PATIENT} images a patient, and empty files), of rows in a batch (forward and "
+            "backward, 256 dimensions), of pairs, and of images that are compared by n log n answers. Exponents are "
+            "slopes of the logarithms, by least squares over the upper half of the sizes; those of memory only from "
+            f"{LEAST_MB:.0f} MB on. A curve ends where the next point could take longer than {arguments.limit:.0f} s.",
+        ),
         f"![Time and memory against size](images/{arguments.figure.name})",
         "",
         "| grows with | what | up to | seconds there | MB there | exponent of time | exponent of memory |",

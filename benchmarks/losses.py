@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import torch
 from monai.losses import ContrastiveLoss
-from page import machine, publish
+from page import exponent, opening, publish, spread
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,7 +38,6 @@ N_GRADES = 5
 OURS = ("NT-Xent", "supervised contrastive", "Rank-N-Contrast", "preference")
 RIVALS = ("one product and cross-entropy", "pytorch-metric-learning's SupConLoss", "MONAI's ContrastiveLoss")
 EXPONENT_FROM = 1024
-FEWEST_EXPONENT_POINTS = 3
 
 
 def one_product(rows: Tensor) -> Tensor:
@@ -106,15 +104,6 @@ def growth(name: str, arguments: argparse.Namespace) -> dict[int, tuple[float, f
     return found
 
 
-def exponent(points: dict[int, float]) -> str:
-    """Slope of the logarithms by least squares, over the larger batches."""
-    large = {n: value for n, value in points.items() if n >= EXPONENT_FROM and value > 0}
-    if len(large) < FEWEST_EXPONENT_POINTS:
-        return ""
-    x, y = [math.log(n) for n in large], [math.log(value) for value in large.values()]
-    return f"{statistics.linear_regression(x, y).slope:.2f}"
-
-
 def comparison(n: int, dimensions: int, rounds: int, with_monai: bool) -> list[str]:
     """Rows of the table: NT-Xent against the same from elsewhere."""
     names = ["NT-Xent", *RIVALS[: 3 if with_monai else 2]]
@@ -128,34 +117,23 @@ def comparison(n: int, dimensions: int, rounds: int, with_monai: bool) -> list[s
     ours = found["NT-Xent"]
     lines = []
     for name, theirs in found.items():
-        wall = cell([1e3 * one[1] for one in theirs], 1)
-        ratios = [cell([one[part] / own[part] for one, own in zip(theirs, ours)], 2) for part in (1, 2)]
+        wall = spread([1e3 * one[1] for one in theirs], 1)
+        ratios = [spread([one[part] / own[part] for one, own in zip(theirs, ours)], 2) for part in (1, 2)]
         apart = max(abs(one[0] / own[0] - 1) for one, own in zip(theirs, ours))
         lines.append(f"| {n:,} | {dimensions} | {name} | {wall} | {ratios[0]} | {ratios[1]} | {apart:.0e} |")
     return lines
-
-
-def cell(values: list[float], digits: int) -> str:
-    """Median (smallest to largest)."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def report(arguments: argparse.Namespace) -> str:
     """The section, in Markdown."""
     curves = {name: growth(name, arguments) for name in OURS}  # first: a process that has threads cannot be forked
     lines = [
-        "## Losses",
-        "",
-        f"Forward and backward pass in float32 on the CPU, {arguments.threads} threads; median (smallest to largest) "
-        f"over {arguments.rounds} rounds. Ratios are to our NT-Xent in the same round, above 1 where ours is faster. "
-        "Processor time is that of all threads and suffers less from other work on the machine.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}.",
-        "",
+        *opening(
+            "Losses",
+            f"Forward and backward pass in float32 on the CPU, {arguments.threads} threads; median (smallest to "
+            f"largest) over {arguments.rounds} rounds. Ratios are to our NT-Xent in the same round, above 1 where "
+            "ours is faster. Processor time is that of all threads and suffers less from other work on the machine.",
+        ),
         "| rows | dimensions | NT-Xent by | milliseconds | ratio | ratio of processor time | values differ by |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -166,8 +144,8 @@ def report(arguments: argparse.Namespace) -> str:
     times = [seconds("preference", 4096, arguments.dimensions) for _ in range(10 * arguments.rounds)]
     lines += [
         "",
-        f"All pairs of 4,096 graded images, preference loss: {cell([1e3 * one[1] for one in times], 1)} ms, "
-        f"{cell([1e3 * one[2] for one in times], 1)} ms of processor time.",
+        f"All pairs of 4,096 graded images, preference loss: {spread([1e3 * one[1] for one in times], 1)} ms, "
+        f"{spread([1e3 * one[2] for one in times], 1)} ms of processor time.",
         "",
         f"Growth with the rows of a batch, {arguments.dimensions} dimensions, one run each: seconds of processor time "
         "and MB above the input. The exponents are fitted "
@@ -180,8 +158,11 @@ def report(arguments: argparse.Namespace) -> str:
         cells = [f"{c[n][2]:.3f} s, {c[n][0]:.0f} MB" if n in c else "" for c in curves.values()]
         lines.append(f"| {n:,} | {' | '.join(cells)} |")
     for title, part in (("exponent of time", 2), ("exponent of memory", 0)):
-        cells = [exponent({n: point[part] for n, point in curve.items()}) for curve in curves.values()]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        large = [
+            [(n, one[part]) for n, one in c.items() if n >= EXPONENT_FROM and one[part] > 0] for c in curves.values()
+        ]
+        powers = [exponent(points) for points in large]
+        lines.append(f"| {title} | {' | '.join('' if math.isnan(power) else f'{power:.2f}' for power in powers)} |")
     return "\n".join([*lines, ""])
 
 

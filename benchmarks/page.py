@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
 import statistics
+import sys
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -23,11 +26,28 @@ def spread(values: list[float], digits: int) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def exponent(points: Iterable[tuple[float, float]]) -> float:
+    """Power of the size that a value grows with: slope of the logarithms by least squares; nan for one or two."""
+    logarithms = [(math.log(size), math.log(value)) for size, value in points]
+    return statistics.linear_regression(*zip(*logarithms)).slope if len(logarithms) > 2 else math.nan
+
+
 def machine() -> str:
     """Date, processor and versions, as a sentence begins."""
     processor = platform.processor() or platform.machine()
     versions = f"torch {torch.__version__}, MONAI {monai.__version__}"
     return f"{date.today().isoformat()}, {os.cpu_count()} CPU cores, {processor}, {versions}"
+
+
+def chip() -> str:
+    """What computes: the GPU's name, or how many threads of the CPU."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+
+
+def opening(heading: str, about: str, *where: str) -> list[str]:
+    """Lines that a section begins with: heading, what is measured, the command, and the machine."""
+    command = f"python {' '.join(sys.argv)}"
+    return [f"## {heading}", "", about, "", "```text", command, "```", "", f"{'; '.join([machine(), *where])}.", ""]
 
 
 def publish(section: str, page: Path | None) -> None:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from monai.data.utils import list_data_collate
-from page import machine, publish, spread
+from page import opening, publish, spread
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -166,23 +166,18 @@ def report(found: dict[str, dict[float, list[Reached]]], arguments: argparse.Nam
     """The section, in Markdown."""
     best = {way: min(rates, key=lambda rate: typical(rates[rate])) for way, rates in found.items()}
     lines = [
-        "## Pairs",
-        "",
-        f"Encoder passes in training until an accuracy of {arguments.target} over all pairs of held-out phantoms, held "
-        f"at two looks in a row, a look whenever there were {LOOK_RATIO} times as many passes. "
-        f"{arguments.images:,} training images of {arguments.size} px, ResNet-10 from random weights, SGD with "
-        f"momentum 0.9, preference loss of scale {SCALE:g}. Drawn pairs are the earlier code's way, with the loss that "
-        "it meant: both images and a healthy one are encoded for each pair, 16 pairs a batch, each of the three in a "
-        "call of its own or all in one. The last way is phase 2 as shipped, with its two views. Median (smallest to "
-        f"largest) over {arguments.seeds} seeds at the best learning rate of {', '.join(map(str, arguments.rates))}, "
-        f"chosen for each way by these medians; inf where {arguments.most_passes:,} passes were not enough.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}.",
-        "",
+        *opening(
+            "Pairs",
+            f"Encoder passes in training until an accuracy of {arguments.target} over all pairs of held-out phantoms, "
+            f"held at two looks in a row, a look whenever there were {LOOK_RATIO} times as many passes. "
+            f"{arguments.images:,} training images of {arguments.size} px, ResNet-10 from random weights, SGD with "
+            f"momentum 0.9, preference loss of scale {SCALE:g}. Drawn pairs are the earlier code's way, with the loss "
+            "that it meant: both images and a healthy one are encoded for each pair, 16 pairs a batch, each of the "
+            "three in a call of its own or all in one. The last way is phase 2 as shipped, with its two views. "
+            f"Median (smallest to largest) over {arguments.seeds} seeds at the best learning rate of "
+            f"{', '.join(map(str, arguments.rates))}, chosen for each way by these medians; inf where "
+            f"{arguments.most_passes:,} passes were not enough.",
+        ),
         "| way | learning rate | encoder passes | pairs compared | s of processor time | s |",
         "|---|---|---|---|---|---|",
     ]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigWorkflow
-from page import machine, publish, spread
+from page import chip, opening, publish, spread
 
 from monai_semise.handlers import read_training_log
 
@@ -104,21 +103,16 @@ def beside_throughput(workflow: Any) -> tuple[float, float]:
 def report(arguments: argparse.Namespace, rounds: list[tuple[float, ...]]) -> str:
     """The section, in Markdown."""
     training, whole, bare, reading, views = (list(column) for column in zip(*rounds))
-    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     lines = [
-        "## Pretraining throughput",
-        "",
-        "The whole command against a bare loop of the same training step on tensors already in memory (same network, "
-        "same batch of two views, same loss and optimizer), in one process; median (smallest to largest) over "
-        f"{len(rounds)} rounds. Images are counted once, not once a view.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}; {chip}; {arguments.backbone}, {arguments.image_size} px, batch {arguments.batch_size}, "
-        f"{arguments.epochs - 1} epochs a round.",
-        "",
+        *opening(
+            "Pretraining throughput",
+            "The whole command against a bare loop of the same training step on tensors already in memory (same "
+            "network, same batch of two views, same loss and optimizer), in one process; median (smallest to "
+            f"largest) over {len(rounds)} rounds. Images are counted once, not once a view.",
+            chip(),
+            f"{arguments.backbone}, {arguments.image_size} px, batch {arguments.batch_size}, "
+            f"{arguments.epochs - 1} epochs a round",
+        ),
         "| | images per second | ratio to the bare loop |",
         "|---|---|---|",
         f"| bare loop | {spread(bare, 1)} | 1 |",

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from page import machine, publish, spread
+from page import opening, publish, spread
 
 CONFIG = Path(__file__).parents[1] / "bundles" / "semise_pretrain.json"
 STAGES = {
@@ -78,17 +78,12 @@ def report(rounds: list[dict[str, tuple[float, float]]]) -> str:
         return f"| {name} | {spread(wall, 2)} | {spread(processor, 2)} |"
 
     lines = [
-        "## Start-up",
-        "",
-        "From the start of `semise_pretrain` with its default settings, phantoms at hand, to the end of the first "
-        f"training step (ResNet-50, 32 images of 64 px); median (smallest to largest) of {len(rounds)} starts.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}.",
-        "",
+        *opening(
+            "Start-up",
+            "From the start of `semise_pretrain` with its default settings, phantoms at hand, to the end of the "
+            f"first training step (ResNet-50, 32 images of 64 px); median (smallest to largest) of {len(rounds)} "
+            "starts.",
+        ),
         "| | seconds | seconds of processor time |",
         "|---|---|---|",
         *[row(name, (stage,)) for stage, name in STAGES.items()],

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from page import machine, publish
+from page import opening, publish
 
 from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.data import ensure_phantoms
@@ -87,17 +87,11 @@ def measure(run: Path, folder: Path, count: int, arguments: argparse.Namespace) 
 def report(arguments: argparse.Namespace, found: dict[int, Measured]) -> str:
     """The section, in Markdown."""
     lines = [
-        "## Inference of many images",
-        "",
-        f"`python -m monai_semise rank` on PNG images of {arguments.size} px, a ResNet-10, in one process; from start "
-        "to end, with the worklist, heat maps and the page.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}.",
-        "",
+        *opening(
+            "Inference of many images",
+            f"`python -m monai_semise rank` on PNG images of {arguments.size} px, a ResNet-10, in one process; from "
+            "start to end, with the worklist, heat maps and the page.",
+        ),
         "| images | seconds | images a second | largest memory | written |",
         "|---|---|---|---|---|",
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from monai.inferers import SimpleInferer
-from page import machine, publish, spread
+from page import chip, opening, publish, spread
 from torch.nn import functional as F
 
 from monai_semise.engines import BFloat16Inferer
@@ -68,19 +68,13 @@ def steps_per_second(backbone: str, size: int, batch_size: int, on: tuple[str, .
 
 def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]]]) -> str:
     """The section, in Markdown."""
-    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     lines = [
-        "## Training switches",
-        "",
-        f"Images a second of training steps, {arguments.size} px, batch {arguments.batch_size}, float32 weights, SGD "
-        f"with momentum; median (smallest to largest) over {arguments.rounds} rounds.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}; {chip}.",
-        "",
+        *opening(
+            "Training switches",
+            f"Images a second of training steps, {arguments.size} px, batch {arguments.batch_size}, float32 weights, "
+            f"SGD with momentum; median (smallest to largest) over {arguments.rounds} rounds.",
+            chip(),
+        ),
         "| encoder | switch | images a second | ratio to none |",
         "|---|---|---|---|",
     ]

@@ -16,6 +16,7 @@ from monai.utils import optional_import
 from monai_semise.apps.datasets.dicom_files import DICOM_SUFFIXES
 from monai_semise.apps.datasets.image_files import FLAT_SUFFIXES, VOLUME_SUFFIXES
 from monai_semise.apps.label.app_folder import make_app_folder
+from monai_semise.comparison.session import RATES, check_share
 from monai_semise.utils import InputError
 
 __all__ = ["add_parser", "run"]
@@ -43,10 +44,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="default 8000")
-    for name, pairs in (
-        ("repeat_rate", "the rater has answered before"),
-        ("overlap_rate", "another rater has answered"),
-    ):
+    for name, pairs in zip(RATES, ("the rater has answered before", "another rater has answered")):
         parser.add_argument(
             f"--{name}", type=float, default=0.05, metavar="SHARE", help=f"of pairs that {pairs} (default 0.05)"
         )
@@ -58,9 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
     remote = arguments.studies.startswith(("http://", "https://"))
     if not remote and not Path(arguments.studies).is_dir():
         raise InputError(f"--studies: {arguments.studies} is neither a folder nor an address")
-    for name in ("repeat_rate", "overlap_rate"):
-        if not 0 <= getattr(arguments, name) <= 1:
-            raise InputError(f"--{name}: {getattr(arguments, name)} is not a share between 0 and 1")
+    for name in RATES:
+        check_share(f"--{name}", getattr(arguments, name))
     endings = [f"*{suffix}" for suffix in (*FLAT_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)]
     # Settings of MONAI Label, which reads them when it is imported; those of the user go first
     os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps(endings))
@@ -80,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     server = monailabel()
     options = [f"--{name}={value}" for name, value in given.items()]
-    for name in ("repeat_rate", "overlap_rate"):
+    for name in RATES:
         options += ["--conf", name, str(getattr(arguments, name))]
     parsed = server.args_parser().parse_args(["start_server", *options])
     url = f"http://{arguments.host}:{arguments.port}"

@@ -21,12 +21,25 @@ from monai_semise.comparison.leases import PairLeases
 from monai_semise.comparison.order import ImageOrder
 from monai_semise.utils import InputError
 
-__all__ = ["ComparisonSession", "OfferedPair"]
+__all__ = ["RATES", "ComparisonSession", "OfferedPair", "check_share"]
+
+RATES = ("repeat_rate", "overlap_rate")
+"""Arguments of a session that are shares of the pairs which it offers."""
 
 REPEAT_AFTER = 10
 """Answers between a pair and its repetition, so that it is judged anew, not remembered."""
 MOST_IMAGES = 2000
 """Images at a time: their covariance, and with it the choice of a pair, grows with the square."""
+
+
+def check_share(name: str, share: float) -> None:
+    """Check a share that someone set.
+
+    Raises:
+        InputError: when it is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"{name}: {share} is not a share between 0 and 1")
 
 
 class OfferedPair(NamedTuple):
@@ -82,9 +95,8 @@ class ComparisonSession:
         lease_seconds: float = 600,
         seed: int = 0,
     ) -> None:
-        for name, rate in (("repeat_rate", repeat_rate), ("overlap_rate", overlap_rate)):
-            if not 0 <= rate <= 1:
-                raise InputError(f"{name}: {rate} is not a share between 0 and 1")
+        check_share("repeat_rate", repeat_rate)
+        check_share("overlap_rate", overlap_rate)
         self.store = store
         self.repeat_rate = repeat_rate
         self.overlap_rate = overlap_rate

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from monai_semise.utils import InputError, unwrap
+from monai_semise.utils import InputError, batch_norms, unwrap
 
 __all__ = ["ChunkedInferer"]
 
@@ -86,14 +85,10 @@ class ChunkedInferer(Inferer):
         return torch.cat(chunks)
 
 
-def _norms(network: nn.Module) -> list[_BatchNorm]:
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
-
-
 @contextmanager
 def _frozen_norm(network: nn.Module) -> Iterator[None]:
     """Batch normalization in evaluation mode."""
-    training = [norm for norm in _norms(network) if norm.training]
+    training = [norm for norm in batch_norms(network) if norm.training]
     for norm in training:
         norm.eval()
     try:
@@ -106,7 +101,7 @@ def _frozen_norm(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def _recomputation(network: nn.Module, norm: AbstractContextManager[None]) -> Iterator[None]:
     """A chunk met for the second time does not move the running statistics again."""
-    tracking = [module for module in _norms(network) if module.track_running_stats]
+    tracking = [module for module in batch_norms(network) if module.track_running_stats]
     kept = [{name: value.clone() for name, value in module.named_buffers(recurse=False)} for module in tracking]
     try:
         with norm:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from monai_semise.losses.semise import SemiseLoss
-from monai_semise.utils.heads import PREFERENCE, PROJECTION
+from monai_semise.utils.heads import PROJECTION
 
 __all__ = ["ComparisonLoss"]
 
@@ -31,7 +31,5 @@ class ComparisonLoss(SemiseLoss):
         True
     """
 
-    def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        reference = graded_view[0, PROJECTION]
-        embedding, weight = graded_view[:, PREFERENCE], target.get("weight")
-        return self.preference(embedding, target["preference"], reference, target["pairs"], weight)
+    def _reference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        return graded_view[0, PROJECTION]

@@ -128,14 +128,15 @@ class SemiseLoss(_Loss):
         return self.nt_xent(input[0, :, CONTRAST], input[1, :, CONTRAST])
 
     def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        severity = target["severity"]
-        reference = healthy_reference(gather_with_gradient(graded_view[:, PROJECTION]), gather_with_gradient(severity))
-        if self.detach_reference:
-            reference = reference.detach()
-        embedding = graded_view[:, PREFERENCE]
+        reference, embedding = self._reference(graded_view, target), graded_view[:, PREFERENCE]
         if "pairs" in target:
             return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
-        return self.preference(embedding, severity, reference)
+        return self.preference(embedding, target["severity"], reference)
+
+    def _reference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        projection, severity = graded_view[:, PROJECTION], target["severity"]
+        reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(severity))
+        return reference.detach() if self.detach_reference else reference
 
 
 class HealthyAnomalyLoss(_Loss):

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from monai.utils import ensure_tuple_rep
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from monai_semise.methods.feature_net import FeatureNet
 from monai_semise.methods.image_patches import (
@@ -22,7 +20,7 @@ from monai_semise.methods.image_patches import (
     spread_to_pixels,
 )
 from monai_semise.networks import SeverityNet
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, norm_momentum
 
 __all__ = ["PIXELS", "PREDICTION", "MaskedImageNet"]
 
@@ -81,7 +79,7 @@ class MaskedImageNet(FeatureNet):
         masked = draw_masked(len(image), grid, self._count_masked(grid), image.device)
         with torch.no_grad():
             self.encoder(image)  # for its running statistics
-        with _statistics_kept(self.encoder):
+        with norm_momentum(self.encoder, 0.0):
             prediction = self.reconstruct(image, spread_to_pixels(masked, self.patch_size))
         heads = [split_patches(pixels, self.patch_size) for pixels in (prediction.to(image.dtype), image)]
         patches = torch.stack(heads, dim=2)[masked.flatten(1)]
@@ -110,17 +108,3 @@ class MaskedImageNet(FeatureNet):
                 "some must be hidden and some seen, so give another mask_ratio or a smaller patch_size"
             )
         return n_masked
-
-
-@contextmanager
-def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Normalize by the statistics of the batch without adding them to the running ones."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, before):
-            norm.momentum = momentum

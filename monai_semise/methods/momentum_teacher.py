@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from monai_semise.utils import batch_norms, norm_momentum
 
 __all__ = ["MomentumTeacher"]
 
@@ -71,9 +72,8 @@ class MomentumTeacher(nn.Module):
         self.batch_statistics = batch_statistics
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         if not batch_statistics:
-            for module in network.modules():
-                if isinstance(module, _BatchNorm):
-                    module.register_forward_hook(_track_statistics)
+            for norm in batch_norms(network):
+                norm.register_forward_hook(_track_statistics)
 
     def train(self, mode: bool = True) -> MomentumTeacher:
         """Set the mode; without ``batch_statistics`` the teacher stays in evaluation mode."""
@@ -114,15 +114,13 @@ class MomentumTeacher(nn.Module):
 
 def _adopt_statistics(network: nn.Module, image: Tensor) -> None:
     """Take the statistics of a batch for the running ones."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    before = [norm.momentum for norm in norms]
+    norms = batch_norms(network)
     for norm in norms:
         norm.train()
-        norm.momentum = 1.0
-    network(image)
-    for norm, momentum in zip(norms, before):
+    with norm_momentum(network, 1.0):
+        network(image)
+    for norm in norms:
         norm.eval()
-        norm.momentum = momentum
 
 
 def _track_statistics(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:

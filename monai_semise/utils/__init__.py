@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from monai_semise.utils.batch_norm import batch_norms, norm_momentum
 from monai_semise.utils.distributed import (
     gather_with_gradient,
     is_main_process,
@@ -20,11 +21,13 @@ __all__ = [
     "InputError",
     "SemiseError",
     "TrainingError",
+    "batch_norms",
     "ensure_writable",
     "find_semise_error",
     "gather_with_gradient",
     "is_main_process",
     "load_checkpoint",
+    "norm_momentum",
     "plain_tensor",
     "printable",
     "rank",

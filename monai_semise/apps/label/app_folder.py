@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_semise.apps.pack.kinds import KINDS
+from monai_semise.apps.pack.kinds import packed_kind
 from monai_semise.utils import InputError, ensure_writable, write_whole
 
 __all__ = ["COMPARISONS", "MODELS", "make_app_folder"]
@@ -41,14 +41,9 @@ def make_app_folder(folder: str | os.PathLike, bundles: Sequence[str | os.PathLi
         InputError: when something is no packed bundle, or there would be none, or two of one purpose.
     """
     folder = ensure_writable(folder, option="--app")
-    known = {kind.folder for kind in KINDS.values()}
     for bundle in map(Path, bundles):
         bundle = bundle.absolute()
-        if bundle.name not in known or not (bundle / "configs" / "inference.json").is_file():
-            raise InputError(
-                f"{bundle}: is no bundle folder ({', '.join(sorted(known))}); make one of a training run with "
-                "python -m monai_semise pack"
-            )
+        packed_kind(bundle)
         if not (folder / MODELS / bundle.name).exists():
             shutil.copytree(bundle, folder / MODELS / bundle.name)
     found = sorted(path.name for path in (folder / MODELS).glob("semise_*"))

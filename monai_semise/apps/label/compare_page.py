@@ -65,9 +65,9 @@ def comparison_router(
     def current() -> ComparisonSession:
         return session if isinstance(session, ComparisonSession) else session()
 
-    def turn(rater: str) -> dict[str, Any]:
-        pair = current().next_pair(rater)
-        return {"pair": None if pair is None else pair._asdict(), "progress": current().progress(rater)}
+    def turn(compared: ComparisonSession, rater: str) -> dict[str, Any]:
+        pair = compared.next_pair(rater)
+        return {"pair": None if pair is None else pair._asdict(), "progress": compared.progress(rater)}
 
     def refused(status: int, error: Exception) -> Exception:
         return fastapi.HTTPException(status, str(error))
@@ -100,7 +100,7 @@ def comparison_router(
 
     @api.get("/api/next")
     def next_pair(rater: str) -> dict[str, Any]:
-        return answered(lambda: turn(rater))
+        return answered(lambda: turn(current(), rater))
 
     @api.post("/api/answers")
     def answer(
@@ -111,13 +111,21 @@ def comparison_router(
         rater: str = body(),
         seconds: float = body(),
     ) -> dict[str, Any]:
-        answered(lambda: current().answer(id, image_a, image_b, outcome, rater, seconds))
-        return answered(lambda: turn(rater))
+        def store() -> dict[str, Any]:
+            compared = current()
+            compared.answer(id, image_a, image_b, outcome, rater, seconds)
+            return turn(compared, rater)
+
+        return answered(store)
 
     @api.post("/api/undo")
     def undo(id: str = body(), rater: str = body()) -> dict[str, Any]:
-        undone = answered(lambda: current().undo(id, rater))
-        return {"undone": None if undone is None else undone.id, **answered(lambda: turn(rater))}
+        def take_back() -> dict[str, Any]:
+            compared = current()
+            undone = compared.undo(id, rater)
+            return {"undone": None if undone is None else undone.id, **turn(compared, rater)}
+
+        return answered(take_back)
 
     @api.get("/api/image")
     def image(id: str) -> dict[str, Any]:
@@ -138,7 +146,8 @@ def comparison_router(
 
     @api.get("/pairs.csv")
     def export() -> Any:
-        content = pairs_text(current().answers, current().images)
+        compared = current()
+        content = pairs_text(compared.answers, compared.images)
         return fastapi.Response(content, media_type="text/csv; charset=utf-8", headers=HEADERS)
 
     router.include_router(api)

@@ -70,6 +70,11 @@ class SharedDatastore(LocalDatastore):
         self._init_from_datastore_file()
         return dict(super().get_image_info(image_id))
 
+    def image_infos(self) -> dict[str, dict[str, Any]]:
+        """What is known of every image, read once."""
+        self._init_from_datastore_file()
+        return {image: dict(super(SharedDatastore, self).get_image_info(image)) for image in self.list_images()}
+
     @abstractmethod
     def path(self, image_id: str) -> str:
         """File of an image, or folder of the DICOM files of a series, whether it is there yet or not."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -128,4 +127,4 @@ def _kept(content: bytes, suffix: str) -> str:
     """A file that the server deletes when it has sent or stored it."""
     with tempfile.NamedTemporaryFile(prefix="semise_", suffix=suffix, delete=False) as stream:
         stream.write(content)
-    return str(Path(stream.name))
+    return stream.name

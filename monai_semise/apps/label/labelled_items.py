@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def graded_sections(datastore: SharedDatastore, n_grades: int) -> Sections:
     Raises:
         InputError: when a grade is none, or there are too few images.
     """
-    graded = [image for image in datastore.list_images() if _grade(datastore, image, n_grades) is not None]
+    graded = [image for image, info in datastore.image_infos().items() if _grade(image, info, n_grades) is not None]
     sections = _sections(datastore, graded, n_grades)
     for name, found in sections.items():
         if len({item["severity"] for item in found}) < 2:
@@ -77,11 +77,12 @@ def outlined_sections(datastore: SharedDatastore) -> Sections:
 
 def _sections(datastore: SharedDatastore, images: Iterable[str], n_grades: int) -> Sections:
     sections: Sections = {"training": [], "validation": []}
+    infos = datastore.image_infos()
     for image in sorted(images):
         source = datastore.source(image)
-        group = _patient(datastore, image, Path(source))
+        group = _patient(image, infos[image], Path(source))
         item: dict[str, Any] = {"id": image, "image": source, "group": group}
-        grade = _grade(datastore, image, n_grades) if n_grades else None
+        grade = _grade(image, infos[image], n_grades) if n_grades else None
         if grade is not None:
             item["severity"] = grade
         held_out = int(group[:8], 16) < VALIDATION_SHARE * 2**32
@@ -89,16 +90,16 @@ def _sections(datastore: SharedDatastore, images: Iterable[str], n_grades: int) 
     return sections
 
 
-def _grade(datastore: SharedDatastore, image: str, n_grades: int) -> int | None:
-    grade = datastore.get_image_info(image).get("grade")
+def _grade(image: str, info: Mapping[str, Any], n_grades: int) -> int | None:
+    grade = info.get("grade")
     if grade is None or (isinstance(grade, int) and 0 <= grade < n_grades):
         return grade
     raise InputError(f"{image}: grade {grade!r} is not a whole number from 0 to {n_grades - 1}; correct its info")
 
 
-def _patient(datastore: SharedDatastore, image: str, source: Path) -> str:
+def _patient(image: str, info: Mapping[str, Any], source: Path) -> str:
     """A patient's number, which does not tell who it is."""
-    known = datastore.get_image_info(image).get("PatientID")
+    known = info.get("PatientID")
     if known is None:
         file = min(source.iterdir()) if source.is_dir() else source
         known = read_header(file, ["PatientID"]).get("PatientID") if is_dicom_file(file) else None

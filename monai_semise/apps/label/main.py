@@ -27,12 +27,11 @@ from monai_semise.apps.label.strategies import InformativePair, MostSevere, Unce
 from monai_semise.apps.label.study_archive import StudyArchive
 from monai_semise.apps.label.train_task import ComparisonTrainTask, GradeTrainTask, OutlineTrainTask
 from monai_semise.comparison import AnswerStore, ComparisonSession
+from monai_semise.comparison.session import RATES
 from monai_semise.utils import InputError
 
 __all__ = ["SemiseApp"]
 
-SHARES = ("repeat_rate", "overlap_rate")
-"""What ``--conf`` can set of the session of comparisons."""
 SESSIONS: dict[Path, ComparisonSession] = {}
 """By file of answers; they outlive an app that MONAI Label makes anew (``POST /reload``)."""
 OPENING = threading.Lock()
@@ -60,7 +59,7 @@ class SemiseApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         packed = [PackedModel(folder) for folder in sorted((Path(app_dir) / MODELS).glob("semise_*"))]
         self.packed = {"segmentation" if model.name == "semise_segmentation" else "severity": model for model in packed}
-        self.repeat_rate, self.overlap_rate = (_share(name, conf.get(name, "0.05")) for name in SHARES)
+        self.repeat_rate, self.overlap_rate = (_share(name, conf.get(name, "0.05")) for name in RATES)
         super().__init__(
             app_dir=app_dir,
             studies=studies,

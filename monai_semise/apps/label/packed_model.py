@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import tempfile
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_semise.apps.inference import find_inputs
-from monai_semise.apps.pack.kinds import KINDS
+from monai_semise.apps.pack.kinds import packed_kind
 from monai_semise.apps.pack.packed_network import load_network
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.utils import InputError
@@ -51,10 +50,7 @@ class PackedModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        kinds = {kind.folder: name for name, kind in KINDS.items()}
-        if self.folder.name not in kinds or not (self.folder / "configs" / "inference.json").is_file():
-            raise InputError(f"{folder}: is no bundle folder of python -m monai_semise pack; pack a training run first")
-        self.name = kinds[self.folder.name]
+        self.name = packed_kind(self.folder)
         self.config: dict[str, Any] = ConfigParser.load_config_file(self.folder / "configs" / "inference.json")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._lock = threading.Lock()
@@ -129,8 +125,3 @@ class PackedModel:
             with open(path, encoding="utf-8", newline="") as stream:
                 found.append(list(csv.DictReader(stream)))
         return found[0], found[1]
-
-    @property
-    def version(self) -> str:
-        """Of the bundle."""
-        return str(json.loads((self.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))["version"])

@@ -12,6 +12,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from monai_semise.apps.label.datastore import SharedDatastore
 from monai_semise.comparison import ComparisonSession
 from monai_semise.utils import InputError
 
@@ -21,7 +22,7 @@ __all__ = ["InformativePair", "MostSevere", "UncertainSeverity", "grade_entropy"
 class _BySeverity(Strategy):
     """The image without a ``grade`` of a person whose severity, inferred before, comes first."""
 
-    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+    def __call__(self, request: Mapping[str, Any], datastore: SharedDatastore) -> dict[str, Any] | None:
         """
         Returns:
             ``id`` of the image and its ``weight``; None when every scored image has its grade.
@@ -29,8 +30,7 @@ class _BySeverity(Strategy):
         Raises:
             InputError: when no image was scored yet.
         """
-        infos = {image: datastore.get_image_info(image) for image in datastore.list_images()}
-        scored = {image: info for image, info in infos.items() if "severity" in info}
+        scored = {image: info for image, info in datastore.image_infos().items() if "severity" in info}
         if not scored:
             raise InputError("strategy: no image has a severity yet; run POST /batch/infer/severity first")
         weights = {image: self._weight(info["severity"]) for image, info in scored.items() if "grade" not in info}

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai.utils import ensure_tuple_rep
 
-__all__ = ["KINDS", "Kind", "channel_names", "network_size"]
+from monai_semise.utils import InputError
+
+__all__ = ["KINDS", "Kind", "channel_names", "network_size", "packed_kind"]
 
 Settings = Mapping[str, Any]
 
@@ -150,3 +153,18 @@ KINDS = {
     ),
 }
 """The training bundles by name."""
+
+
+def packed_kind(folder: Path) -> str:
+    """Name of the training bundle that a packed bundle folder was made of.
+
+    Raises:
+        InputError: when it is none.
+    """
+    names = {kind.folder: name for name, kind in KINDS.items()}
+    if folder.name not in names or not (folder / "configs" / "inference.json").is_file():
+        raise InputError(
+            f"{folder}: is no bundle folder ({', '.join(sorted(names))}); make one of a training run with "
+            "python -m monai_semise pack"
+        )
+    return names[folder.name]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.apps.label.served import wait_for
+from tests.apps.label.background import background
 
 requests = pytest.importorskip("requests", reason="comes with MONAI Label")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -40,16 +39,9 @@ def archive(folder: Path) -> Iterator[str]:
         "AuthenticationEnabled": False,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with open(folder / "orthanc.log", "w") as log:
-        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://127.0.0.1:{ports[0]}"
-            wait_for(lambda: process.poll() is not None or _answers(url), 60)
-            assert process.poll() is None, (folder / "orthanc.log").read_text()[-3000:]
-            yield f"{url}/dicom-web"
-        finally:
-            process.terminate()
-            process.wait(30)
+    url = f"http://127.0.0.1:{ports[0]}"
+    with background(["Orthanc", str(folder / "orthanc.json")], f"{url}/system", folder / "orthanc.log", 60):
+        yield f"{url}/dicom-web"
 
 
 def store(url: str, path: Path) -> Any:
@@ -57,10 +49,3 @@ def store(url: str, path: Path) -> Any:
     answer = requests.post(url.replace("/dicom-web", "/instances"), data=path.read_bytes(), timeout=60)
     answer.raise_for_status()
     return answer.json()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/system", timeout=10).ok
-    except requests.ConnectionError:
-        return False

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -26,12 +22,12 @@ from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.networks import SegmentationUNet
 from monai_semise.severity import SeverityCalibrator
 from monai_semise.utils import save_checkpoint, write_json
+from tests.apps.label.background import background
 from tests.apps.pack import runs
 from tests.data.dicom_files import write_dicom, write_series
 
 AFFINE = np.diag([0.7, 0.7, 3.0, 1.0])
 """Of a series, LPS."""
-requests = pytest.importorskip("requests", reason="comes with MONAI Label")
 
 
 def outliner(folder: Path, spatial_dims: int = 2) -> Path:
@@ -79,40 +75,30 @@ def studies(folder: Path) -> Path:
     return folder
 
 
+def packed(folder: Path) -> tuple[Path, Path]:
+    """A severity and a segmentation bundle of untrained networks, made under ``folder``."""
+    severity = pack_run(scorer(folder / "severity run"), folder / "packed", runs.BUNDLES)
+    return severity, pack_run(outliner(folder / "segmentation run"), folder / "packed", runs.BUNDLES)
+
+
 @contextmanager
 def server(folder: Path, images: str, env: dict[str, str] | None = None, *options: str) -> Iterator[str]:
     """Serve ``images`` from models made under ``folder``; gives the address."""
-    severity = pack_run(scorer(folder / "severity run"), folder / "packed", runs.BUNDLES)
-    segmentation = pack_run(outliner(folder / "segmentation run"), folder / "packed", runs.BUNDLES)
+    severity, segmentation = packed(folder)
+    command = ["-m", "monai_semise", "label", "--studies", images, "--app", str(folder / "app")]
+    command += ["--severity", str(severity), "--segmentation", str(segmentation), *options]
+    with serving(command, folder, env) as url:
+        yield url
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, env: dict[str, str] | None = None) -> Iterator[str]:
+    """Run Python with the arguments of a server at a free port, without network; gives the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "monai_semise", "label", "--studies", images, "--app", str(folder / "app")]
-    command += ["--severity", str(severity), "--segmentation", str(segmentation), "--port", str(port), *options]
     offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
     given = {**os.environ, **offline, "OMP_NUM_THREADS": "1", "HOME": str(folder), **(env or {})}
-    with open(folder / "server.log", "w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: process.poll() is not None or _answers(url), 240)
-            assert process.poll() is None, (folder / "server.log").read_text()[-3000:]
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_for(done: Any, seconds: float) -> None:
-    """Wait until ``done()``."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.5)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/", timeout=60).ok
-    except requests.ConnectionError:
-        return False
+    url = f"http://127.0.0.1:{port}"
+    with background([sys.executable, *command, "--port", str(port)], f"{url}/", folder / "server.log", 240, given):
+        yield url

@@ -24,7 +24,8 @@ from monailabel.client import MONAILabelClient
 from monai_semise.apps.label.strategies import grade_entropy
 from monai_semise.comparison import AnswerStore, read_answers
 from monai_semise.utils import InputError
-from tests.apps.label.served import server, studies, wait_for
+from tests.apps.label.background import wait_for
+from tests.apps.label.served import server, studies
 
 
 @pytest.fixture(scope="module")
