@@ -16,6 +16,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 from tests.apps.label.archive import archive, store
+from tests.apps.label.background import wait_for
 from tests.apps.label.served import AFFINE, server
 from tests.data.dicom_files import write_dicom, write_series
 
@@ -82,6 +83,20 @@ def test_severity_is_read_from_the_dicom_files_and_kept(served, client):
         assert info["severity"] == found
     assert info["PatientID"] == "p2"
     assert client.next_sample("most_severe", {})["id"] in (SERIES, IMAGE)
+
+
+def test_batch_inference_scores_every_series(served, client):
+    url = served[0]
+    requests.post(f"{url}/batch/infer/severity", json={"max_workers": 1}, timeout=60).raise_for_status()
+    status = f"{url}/batch/infer"
+    wait_for(lambda: requests.get(status, timeout=60).json()["status"] not in ("SUBMITTED", "RUNNING"), 240)
+    task = requests.get(status, timeout=60).json()
+    assert task["status"] == "DONE", task
+    infos = [
+        requests.get(f"{url}/datastore/image/info", params={"image": image}, timeout=60).json()
+        for image in (SERIES, IMAGE)
+    ]
+    assert [info["severity"]["n_images"] for info in infos] == [3, 1]
 
 
 def test_outlines_go_to_the_archive_as_dicom_seg(served, client, tmp_path):
