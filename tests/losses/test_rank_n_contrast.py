@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from monai_semise.losses import RankNContrastLoss, rank_n_contrast, rank_n_contrast_loss
 from tests.losses import reference
 from tests.losses.reference import DTYPES, LargestTensor, assert_agree, grades, random, value_and_gradients
+
+
+def most_pairs_at_once(monkeypatch, pairs):
+    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", pairs)
+    monkeypatch.setattr(rank_n_contrast, "_FEWEST_ANCHORS", 1)
 
 
 def slow(labels, temperature):
@@ -37,10 +44,44 @@ def test_ties_and_labels_between_grades(labels):
     assert_agree(lambda v: rank_n_contrast_loss(v, labels, 0.7), slow(labels, 0.7), random(5, 4), tolerance=1e-6)
 
 
-def test_single_terms_are_those_of_the_definition_in_the_order_told():
+@pytest.mark.parametrize("most_levels_summed", [1, 64])
+@pytest.mark.parametrize("most_pairs", [40, 2**19])
+def test_few_and_many_levels_at_once_and_in_parts(monkeypatch, most_pairs, most_levels_summed):
+    labels = torch.tensor([0.5, 2.25, 0.75, 1.0, 3.5, 1.0, 0.5, 2.25, 9.0])
+    most_pairs_at_once(monkeypatch, most_pairs)
+    monkeypatch.setattr(rank_n_contrast, "_MOST_LEVELS_SUMMED", most_levels_summed)
+    assert_agree(lambda v: rank_n_contrast_loss(v, labels, 0.7), slow(labels, 0.7), random(9, 4), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("most_levels_summed", [1, 64])
+def test_a_sum_of_far_rows_is_not_lost_beside_a_near_one(monkeypatch, most_levels_summed):
+    monkeypatch.setattr(rank_n_contrast, "_MOST_LEVELS_SUMMED", most_levels_summed)
+    labels, places = torch.arange(5), [0, 1, 1000, 1100, 1101]
+    value, gradients = value_and_gradients(
+        lambda v: rank_n_contrast_loss(v, labels, 0.1), torch.tensor(places).float()[:, None]
+    )
+    # Distances differ so much that the nearest row is the whole sum
+    terms = [
+        abs(places[i] - places[j])
+        - min(abs(places[i] - places[k]) for k in range(5) if k != i and abs(i - k) >= abs(i - j))
+        for i, j in itertools.permutations(range(5), 2)
+    ]
+    assert value.item() == pytest.approx(10 * sum(terms) / len(terms), rel=1e-5)
+    assert gradients[0].isfinite().all()
+
+
+def test_a_second_derivative_of_parts_is_refused_not_wrong(monkeypatch):
+    most_pairs_at_once(monkeypatch, 20)
+    vectors = random(6, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(rank_n_contrast_loss(vectors, grades(6)), vectors, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        gradient.sum().backward()
+
+
+def test_single_terms_are_those_of_the_definition_in_the_order_of_the_input():
     labels, vectors = torch.tensor([0, 3, -1, 1]), random(4, 5)
     terms = reference.rank_n_contrast(vectors, labels, 2.0)
-    told = [(0, 1), (0, 3), (1, 0), (1, 3), (3, 1), (3, 0)]
+    told = [(0, 1), (0, 3), (1, 0), (1, 3), (3, 0), (3, 1)]
     expected = torch.stack([terms[pair] for pair in told])
     torch.testing.assert_close(rank_n_contrast_loss(vectors, labels, reduction="none"), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(
@@ -102,21 +143,21 @@ def test_anchors_in_parts_equal_all_at_once(monkeypatch, dtype, reduction):
     expected, (expected_gradient,) = value_and_gradients(
         lambda v: rank_n_contrast_loss(v, labels, 0.5, reduction), vectors.double()
     )
-    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 100)
+    most_pairs_at_once(monkeypatch, 100)
     value, (gradient,) = value_and_gradients(lambda v: rank_n_contrast_loss(v, labels, 0.5, reduction), vectors)
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(gradient, expected_gradient.to(dtype), rtol=2e-2, atol=1e-4)
 
 
 def test_anchors_in_parts_have_no_tensor_of_order_batch_squared(monkeypatch):
-    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 256)
+    most_pairs_at_once(monkeypatch, 256)
     with LargestTensor() as record:
         value_and_gradients(lambda v: rank_n_contrast_loss(v, torch.arange(64) % 4), random(64, 4))
     assert record.elements <= 64 * (4 + 2)
 
 
 def test_compiled_it_is_the_same(monkeypatch):
-    monkeypatch.setattr(rank_n_contrast, "_MOST_PAIRS", 100)
+    most_pairs_at_once(monkeypatch, 100)
     labels = grades(17)
     compiled = torch.compile(lambda v: rank_n_contrast_loss(v, labels), backend="aot_eager")
     assert_agree(compiled, lambda v: rank_n_contrast_loss(v, labels), random(17, 3), tolerance=1e-12)
