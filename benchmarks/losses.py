@@ -4,7 +4,7 @@
 """Time and memory of the losses over a batch, forward and backward, alone and against what one would use instead.
 
 The losses of a comparison alternate in each round; ratios are taken within a round. Memory is the most that a process
-of its own holds above what it held before the loss. Linux only.
+of its own holds above what it held before the loss. lightly takes part where it is installed. Linux only.
 
     python benchmarks/losses.py --out docs/benchmarks.md
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from monai.losses import ContrastiveLoss
+from monai.utils import optional_import
 from page import exponent, opening, publish, spread
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
@@ -33,10 +34,12 @@ from monai_semise.losses import (
     supervised_contrastive_loss,
 )
 
+lightly_loss, has_lightly = optional_import("lightly.loss", name="NTXentLoss")
 TEMPERATURE = 0.5
 N_GRADES = 5
 OURS = ("NT-Xent", "supervised contrastive", "Rank-N-Contrast", "preference")
-RIVALS = ("one product and cross-entropy", "pytorch-metric-learning's SupConLoss", "MONAI's ContrastiveLoss")
+RIVALS = ("one product and cross-entropy", "pytorch-metric-learning's SupConLoss")
+MONAI, LIGHTLY = "MONAI's ContrastiveLoss", "lightly's NTXentLoss"
 EXPONENT_FROM = 1024
 
 
@@ -59,7 +62,8 @@ def losses(n: int) -> dict[str, Callable[[Tensor], Tensor]]:
         "preference": lambda rows: batch_preference_loss(F.normalize(rows)[:, 0] + 1, grades),
         "one product and cross-entropy": one_product,
         "pytorch-metric-learning's SupConLoss": lambda rows: SupConLoss(TEMPERATURE)(rows, images),
-        "MONAI's ContrastiveLoss": lambda rows: ContrastiveLoss(TEMPERATURE)(*rows.chunk(2)),
+        LIGHTLY: lambda rows: lightly_loss(TEMPERATURE)(*rows.chunk(2)),
+        MONAI: lambda rows: ContrastiveLoss(TEMPERATURE)(*rows.chunk(2)),
     }
 
 
@@ -106,7 +110,7 @@ def growth(name: str, arguments: argparse.Namespace) -> dict[int, tuple[float, f
 
 def comparison(n: int, dimensions: int, rounds: int, with_monai: bool) -> list[str]:
     """Rows of the table: NT-Xent against the same from elsewhere."""
-    names = ["NT-Xent", *RIVALS[: 3 if with_monai else 2]]
+    names = ["NT-Xent", *RIVALS, *([LIGHTLY] if has_lightly else []), *([MONAI] if with_monai else [])]
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     for name in names:
         seconds(name, 16, dimensions)
