@@ -25,7 +25,7 @@ STAGES = {
     "trainer": "reading the images, samplers, optimizer",
     "step": "first training step",
 }
-OURS = ("package", "initialize", "trainer", "step")
+BEFORE_STEP = ("package", "initialize", "trainer")
 PROGRAM = """
 import json, os, sys, time
 
@@ -87,9 +87,10 @@ def report(rounds: list[dict[str, tuple[float, float]]]) -> str:
         "| | seconds | seconds of processor time |",
         "|---|---|---|",
         *[row(name, (stage,)) for stage, name in STAGES.items()],
-        row("all but the first row", OURS),
+        row("from those imports to the first step", BEFORE_STEP),
+        row("from those imports to its end", (*BEFORE_STEP, "step")),
         "",
-        "Goal: less than 5 s beyond importing torch and MONAI.",
+        "Goal: less than 5 s to the first step beyond importing torch and MONAI.",
         "",
     ]
     return "\n".join(lines)

@@ -6,12 +6,16 @@ from __future__ import annotations
 import torch
 
 from monai_semise.methods.diffae import DiffAeNet
-from tests.methods.denoising import assert_loss_falls, silent_after_a_step
+from tests.methods.denoising import assert_frozen_features_beat_random_ones, assert_loss_falls, silent_after_a_step
 from tests.methods.harness import first_batch, start
 
 
 def test_loss_falls(tmp_path):
     assert_loss_falls(tmp_path, "diffae")
+
+
+def test_frozen_features_beat_random_ones(tmp_path):
+    assert_frozen_features_beat_random_ones(tmp_path, "diffae", epochs=10, denoiser_channels=[8, 8])
 
 
 def test_every_weight_gets_a_gradient_and_no_grade_is_read(tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from monai_semise.methods.soda import SodaNet
 from monai_semise.utils import InputError
-from tests.methods.denoising import assert_loss_falls, silent_after_a_step
+from tests.methods.denoising import assert_frozen_features_beat_random_ones, assert_loss_falls, silent_after_a_step
 from tests.methods.harness import first_batch, start
 
 
@@ -22,6 +22,10 @@ def soda(**settings: Any) -> SodaNet:
 
 def test_loss_falls(tmp_path):
     assert_loss_falls(tmp_path, "soda")
+
+
+def test_frozen_features_beat_random_ones(tmp_path):
+    assert_frozen_features_beat_random_ones(tmp_path, "soda", epochs=15, head_lr=0.05, denoiser_channels=[8, 8, 8])
 
 
 def test_every_weight_gets_a_gradient_and_no_grade_is_read(tmp_path):

@@ -40,8 +40,8 @@ __all__ = ["alpha_table", "classification_table", "segmentation_table"]
 Failures = Mapping[Path, str]
 NOT_RUN = "not run"
 FOOT = (
-    "Mean ± half width of its 95 % interval (Student's t) over {n} seeds; compared by a bootstrap over test patients "
-    "that is paired and Holm-corrected."
+    "Mean over seeds (n = {n}) ± half width of its 95 % interval (Student's t); compared by a bootstrap over test "
+    "patients that is paired and Holm-corrected."
 )
 
 
