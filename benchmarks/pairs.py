@@ -46,6 +46,7 @@ SCALE = 5.0
 N_REFERENCES = 30
 N_HELD_OUT = 150
 FIRST_LOOK = 500
+GOAL = 10
 LOOK_RATIO = 1.25
 """Accuracy is measured after 500 passes, and then whenever there were so many times more."""
 
@@ -85,14 +86,22 @@ def graded_batches(items: list[Batch], batch_size: int, seed: int) -> Iterator[B
         sampler.set_epoch(sampler.epoch + 1)
 
 
-def pair_loss(network: SemiseNet, batch: Batch, calls: int) -> tuple[Tensor, int, int]:
+def pair_loss(network: SemiseNet, batch: Batch, calls: int, released: bool = False) -> tuple[Tensor, int, int]:
     """The earlier code's step: both images and the healthy one of each pair are encoded, in one call or in three."""
     role = np.array(batch["role"])
     sides = [batch["image"][role == side] for side in ("a", "b", "reference")]
     a, b, healthy = map(network, sides) if calls == 3 else network(torch.cat(sides)).chunk(3)
     of_a, of_b = (cosine_distance(side[:, PREFERENCE], healthy[:, PROJECTION]) for side in (a, b))
-    loss = preference_loss(of_a, of_b, batch["preference"][role == "a"], scale=SCALE)
-    return loss, len(role), len(a)
+    preference = batch["preference"][role == "a"]
+    if released:
+        return released_loss(of_a, of_b, preference), len(role), 1
+    return preference_loss(of_a, of_b, preference, scale=SCALE), len(role), len(a)
+
+
+def released_loss(of_a: Tensor, of_b: Tensor, preference: Tensor) -> Tensor:
+    """As released for ConPrO, whose ``NLLLoss`` of one axis takes the label of the first pair for the place of the only
+    one that counts."""
+    return -(of_b - of_a).sigmoid()[int(preference[0] > 0.5)]
 
 
 def batch_loss(network: SemiseNet, batch: Batch, alpha: float) -> tuple[Tensor, int, int]:
@@ -109,6 +118,11 @@ def batch_loss(network: SemiseNet, batch: Batch, alpha: float) -> tuple[Tensor, 
 WAYS: dict[str, tuple[Callable, int, Callable[[SemiseNet, Batch], tuple[Tensor, int, int]]]] = {
     "drawn pairs, three calls": (drawn_pairs, 16, lambda network, batch: pair_loss(network, batch, calls=3)),
     "drawn pairs, one call": (drawn_pairs, 16, lambda network, batch: pair_loss(network, batch, calls=1)),
+    "drawn pairs, three calls, released loss": (
+        drawn_pairs,
+        16,
+        lambda network, batch: pair_loss(network, batch, 3, True),
+    ),
     "all pairs of 32 images": (graded_batches, 32, lambda network, batch: batch_loss(network, batch, alpha=0.0)),
     "all pairs of 32 images, and NT-Xent": (graded_batches, 32, lambda network, batch: batch_loss(network, batch, 0.5)),
 }
@@ -173,7 +187,8 @@ def report(found: dict[str, dict[float, list[Reached]]], arguments: argparse.Nam
             f"{arguments.images:,} training images of {arguments.size} px, ResNet-10 from random weights, SGD with "
             f"momentum 0.9, preference loss of scale {SCALE:g}. Drawn pairs are the earlier code's way, with the loss "
             "that it meant: both images and a healthy one are encoded for each pair, 16 pairs a batch, each of the "
-            "three in a call of its own or all in one. The last way is phase 2 as shipped, with its two views. "
+            "three in a call of its own or all in one; then with the loss as it was released, in which one pair of a "
+            "batch counts. The last way is phase 2 as shipped, with its two views. "
             f"Median (smallest to largest) over {arguments.seeds} seeds at the best learning rate of "
             f"{', '.join(map(str, arguments.rates))}, chosen for each way by these medians; inf where "
             f"{arguments.most_passes:,} passes were not enough.",
@@ -189,17 +204,16 @@ def report(found: dict[str, dict[float, list[Reached]]], arguments: argparse.Nam
     lines += ["|---" * (1 + len(arguments.rates)) + "|"]
     for way, rates in found.items():
         lines.append(f"| {way} | {' | '.join(f'{typical(rates[rate]):.0f}' for rate in arguments.rates)} |")
-    rival, *_ = sorted((way for way in WAYS if "drawn" in way), key=lambda way: typical(found[way][best[way]]))
     lines.append("")
-    for way in (way for way in WAYS if "drawn" not in way):
-        both = list(zip(found[rival][best[rival]], found[way][best[way]]))
-        ratio = typical(found[rival][best[rival]]) / typical(found[way][best[way]])
-        by_seed = [theirs.passes / ours.passes for theirs, ours in both]
-        times = [theirs.processor / ours.processor for theirs, ours in both]
+    for way, rival in product([way for way in WAYS if "drawn" not in way], [way for way in WAYS if "drawn" in way]):
+        ours, theirs = found[way][best[way]], found[rival][best[rival]]
+        ratio = min(typical(theirs), arguments.most_passes) / typical(ours)
+        by_seed = [min(their.passes, arguments.most_passes) / our.passes for our, their in zip(ours, theirs)]
+        given_up = " (at least: the rival was given up)" if any(math.isinf(their.passes) for their in theirs) else ""
+        verdict = "met" if ratio >= GOAL else "missed"
         lines.append(
-            f"{way[0].upper()}{way[1:]}: {ratio:.1f} times fewer passes than {rival}, by the medians; "
-            f"{min(by_seed):.1f} to {max(by_seed):.1f} seed by seed, in processor time {spread(times, 1)}. "
-            f"Goal, 10 times fewer: {'met' if ratio >= 10 else 'missed'}."
+            f"- {way[0].upper()}{way[1:]}: {ratio:.1f} times fewer passes than {rival}, by the medians; "
+            f"{min(by_seed):.1f} to {max(by_seed):.1f} seed by seed{given_up}. Goal, {GOAL} times fewer: {verdict}."
         )
     return "\n".join([*lines, ""])
 

@@ -752,8 +752,11 @@ def test_interrupted(tmp_path, many):
     """By Ctrl-C, which goes to the processes that read the images, too."""
     options = ("--root", many, "--out", tmp_path / "new" / "d.json", "--num_workers", "2")
     process = start("datalist", "medmnist", *options, start_new_session=True)
-    wait_for(lambda: len(list(tmp_path.glob("new/.d.*/files/*.png"))) == 4 * MANY, process)
-    time.sleep(0.5)  # among the checks of the images
+    shown = ""
+    while shown.count("Checking images") < 3:  # among the checks: the bar has moved twice
+        read = process.stderr.read(1)
+        assert read, shown
+        shown += read
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
