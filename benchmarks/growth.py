@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from growth_work import IMAGES_A_PATIENT, WORK, Prepare
 from matplotlib.figure import Figure
-from page import exponent, opening, publish
+from page import exponent, opening, publish, shown
 
 from monai_semise.visualize.figure import save_figure
 
@@ -125,10 +125,6 @@ def draw(found: Found, path: Path) -> None:
     panels[1, 0].set_ylabel("MB above the input")
     figure.suptitle("Dotted: linear growth")
     save_figure(figure, path, dpi=75)
-
-
-def shown(power: float) -> str:
-    return "" if math.isnan(power) else f"{power:.2f}"
 
 
 def quick(found: Found, name: str) -> int:

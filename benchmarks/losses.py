@@ -12,7 +12,6 @@ of its own holds above what it held before the loss. lightly takes part where it
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from pathlib import Path
 import torch
 from monai.losses import ContrastiveLoss
 from monai.utils import optional_import
-from page import exponent, opening, publish, spread
+from page import exponent, opening, publish, shown, spread
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 from torch.nn import functional as F
@@ -165,8 +164,7 @@ def report(arguments: argparse.Namespace) -> str:
         large = [
             [(n, one[part]) for n, one in c.items() if n >= EXPONENT_FROM and one[part] > 0] for c in curves.values()
         ]
-        powers = [exponent(points) for points in large]
-        lines.append(f"| {title} | {' | '.join('' if math.isnan(power) else f'{power:.2f}' for power in powers)} |")
+        lines.append(f"| {title} | {' | '.join(shown(exponent(points)) for points in large)} |")
     return "\n".join([*lines, ""])
 
 

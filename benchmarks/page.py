@@ -32,6 +32,11 @@ def exponent(points: Iterable[tuple[float, float]]) -> float:
     return statistics.linear_regression(*zip(*logarithms)).slope if len(logarithms) > 2 else math.nan
 
 
+def shown(power: float) -> str:
+    """An exponent in a table; nothing where it is not known."""
+    return "" if math.isnan(power) else f"{power:.2f}"
+
+
 def machine() -> str:
     """Date, processor and versions, as a sentence begins."""
     processor = platform.processor() or platform.machine()

@@ -38,7 +38,7 @@ import pydicom
 import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
-from page import machine, publish, spread
+from page import opening, publish, spread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -51,7 +51,6 @@ from pydicom.uid import (
 from monai_semise.data import PreparedDataset, make_phantom
 
 CONFIG = Path(__file__).parents[1] / "bundles" / "semise_pretrain.json"
-HEADING = "## Prepared images"
 SYNTAXES = {"uncompressed": ExplicitVRLittleEndian, "RLE": RLELossless, "JPEG 2000": JPEG2000Lossless}
 DISTINCT = 20
 PHANTOM_SIZE = 256
@@ -212,19 +211,14 @@ def report(
 
     workers = arguments.num_workers
     lines = [
-        HEADING,
-        "",
-        f"Images a second with {workers} processes, but for later epochs, which a single process reads in shuffled "
-        f"batches; median (smallest to largest) over {arguments.rounds} rounds. Preprocessing is the shipped one, to "
-        f"{arguments.image_size} px; preparing writes what it gives, 16 bit. Files were in the system's cache.",
-        "",
-        "```text",
-        f"python {' '.join(sys.argv)}",
-        "```",
-        "",
-        f"{machine()}, pydicom {pydicom.__version__}; {arguments.images} images of {arguments.size} x {arguments.size} "
-        "px, 12 bit.",
-        "",
+        *opening(
+            "Prepared images",
+            f"Images a second with {workers} processes, but for later epochs, which a single process reads in shuffled "
+            f"batches; median (smallest to largest) over {arguments.rounds} rounds. Preprocessing is the shipped one, "
+            f"to {arguments.image_size} px; preparing writes what it gives, 16 bit. Files were in the system's cache.",
+            f"pydicom {pydicom.__version__}",
+            f"{arguments.images} images of {arguments.size} x {arguments.size} px, 12 bit",
+        ),
         "| DICOM files | pydicom's bare decode | preprocessing alone | preparing | later epochs |",
         "|---|---|---|---|---|",
     ]

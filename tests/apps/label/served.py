@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -22,7 +23,7 @@ from monai_semise.apps.run_settings import write_run_settings
 from monai_semise.networks import SegmentationUNet
 from monai_semise.severity import SeverityCalibrator
 from monai_semise.utils import save_checkpoint, write_json
-from tests.apps.label.background import background
+from tests.apps.label.background import background, requests, wait_for
 from tests.apps.pack import runs
 from tests.data.dicom_files import write_dicom, write_series
 
@@ -89,6 +90,20 @@ def server(folder: Path, images: str, env: dict[str, str] | None = None, *option
     command += ["--severity", str(severity), "--segmentation", str(segmentation), *options]
     with serving(command, folder, env) as url:
         yield url
+
+
+def infer_all(url: str, model: str) -> None:
+    """Run a model on every image of a server, and wait until it is done."""
+    status = f"{url}/batch/infer"
+    requests.post(f"{status}/{model}", json={"max_workers": 1}, timeout=60).raise_for_status()
+    wait_for(lambda: requests.get(status, timeout=60).json()["status"] not in ("SUBMITTED", "RUNNING"), 240)
+    task = requests.get(status, timeout=60).json()
+    assert task["status"] == "DONE", task
+
+
+def image_info(url: str, image: str) -> dict[str, Any]:
+    """What a server knows of an image."""
+    return requests.get(f"{url}/datastore/image/info", params={"image": image}, timeout=60).json()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from monai_semise.apps.label.strategies import grade_entropy
 from monai_semise.comparison import AnswerStore, read_answers
 from monai_semise.utils import InputError
 from tests.apps.label.background import wait_for
-from tests.apps.label.served import server, studies
+from tests.apps.label.served import image_info, infer_all, server, studies
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,7 @@ def test_it_says_its_address(url, served):
 def test_severity_is_kept(client, url):
     result = json.loads(client.infer("severity", "a", {})[1])
     assert result["severity"]["score"] > 0
-    kept = requests.get(f"{url}/datastore/image/info", params={"image": "a"}, timeout=60).json()
-    assert kept["severity"] == result["severity"]
+    assert image_info(url, "a")["severity"] == result["severity"]
 
 
 def test_unicode_and_percent_signs_are_letters(client):
@@ -116,13 +115,9 @@ def test_heat_map(url):
 
 
 def test_batch_inference_leaves_severities_for_triage(client, url):
-    requests.post(f"{url}/batch/infer/severity", json={"max_workers": 1}, timeout=60).raise_for_status()
-    status = f"{url}/batch/infer"
-    wait_for(lambda: requests.get(status, timeout=60).json()["status"] not in ("SUBMITTED", "RUNNING"), 240)
-    task = requests.get(status, timeout=60).json()
-    assert task["status"] == "DONE", task
+    infer_all(url, "severity")
     images = list(client.datastore()["objects"])
-    infos = {i: requests.get(f"{url}/datastore/image/info", params={"image": i}, timeout=60).json() for i in images}
+    infos = {image: image_info(url, image) for image in images}
     worst = max(images, key=lambda image: infos[image]["severity"]["score"])
     assert client.next_sample("most_severe", {})["id"] == worst
     data = {"info": json.dumps({"grade": 1})}

@@ -16,8 +16,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 from tests.apps.label.archive import archive, store
-from tests.apps.label.background import wait_for
-from tests.apps.label.served import AFFINE, server
+from tests.apps.label.served import AFFINE, image_info, infer_all, server
 from tests.data.dicom_files import write_dicom, write_series
 
 STUDY, SERIES, IMAGE, REPORT = (generate_uid(entropy_srcs=[name]) for name in ("study", "series", "image", "report"))
@@ -79,24 +78,15 @@ def test_severity_is_read_from_the_dicom_files_and_kept(served, client):
     for image, n_images in ((SERIES, 3), (IMAGE, 1)):
         found = json.loads(client.infer("severity", image, {})[1])["severity"]
         assert found["n_images"] == n_images
-        info = requests.get(f"{url}/datastore/image/info", params={"image": image}, timeout=60).json()
+        info = image_info(url, image)
         assert info["severity"] == found
     assert info["PatientID"] == "p2"
     assert client.next_sample("most_severe", {})["id"] in (SERIES, IMAGE)
 
 
-def test_batch_inference_scores_every_series(served, client):
-    url = served[0]
-    requests.post(f"{url}/batch/infer/severity", json={"max_workers": 1}, timeout=60).raise_for_status()
-    status = f"{url}/batch/infer"
-    wait_for(lambda: requests.get(status, timeout=60).json()["status"] not in ("SUBMITTED", "RUNNING"), 240)
-    task = requests.get(status, timeout=60).json()
-    assert task["status"] == "DONE", task
-    infos = [
-        requests.get(f"{url}/datastore/image/info", params={"image": image}, timeout=60).json()
-        for image in (SERIES, IMAGE)
-    ]
-    assert [info["severity"]["n_images"] for info in infos] == [3, 1]
+def test_batch_inference_scores_every_series(served):
+    infer_all(served[0], "severity")
+    assert [image_info(served[0], image)["severity"]["n_images"] for image in (SERIES, IMAGE)] == [3, 1]
 
 
 def test_outlines_go_to_the_archive_as_dicom_seg(served, client, tmp_path):
