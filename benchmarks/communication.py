@@ -38,6 +38,7 @@ def sent(n: int, images: int, dimensions: int, network: nn.Module) -> dict[str, 
         "batch normalization": others * sum(2 * c + 1 for c in channels) * FLOAT
         + 2 * others / n * 2 * sum(channels) * FLOAT,
         "embeddings": others * embeddings + 2 * others / n * n * embeddings,
+        "sums of the loss": 2 * 2 * others / n * VIEWS * n * images * FLOAT,
     }
 
 
@@ -58,8 +59,8 @@ def report(arguments: argparse.Namespace) -> str:
         "- embeddings, which the loss gathers with their gradients (both views, the graded one twice): "
         "12 b d (N - 1) forward, 24 b d (N - 1) backward.",
         "",
-        "Besides, every process computes the loss of all images: about 6 (2 N b)^2 d operations. It grows with the "
-        "square of N, while the encoder's work stays: the first thing to share out when N grows further.",
+        "The loss of all images takes about 6 (2 N b)^2 d operations, which the processes share: 24 N b^2 d each, and "
+        "two sums over 2 N b rows, 32 b (N - 1) bytes. Without sharing, it would grow with the square of N.",
         "",
         "```text",
         f"python {' '.join(sys.argv)}",
@@ -71,9 +72,9 @@ def report(arguments: argparse.Namespace) -> str:
         "network's own step. Efficiency is that step's share of the whole if nothing overlaps; where gradients travel "
         "during the backward pass it is higher.",
         "",
-        "| GPUs | gradients | batch normalization | embeddings | sending | messages of batch normalization | loss "
-        "| efficiency |",
-        "|---|---|---|---|---|---|---|---|",
+        "| GPUs | gradients | batch normalization | embeddings | sums of the loss | sending "
+        "| messages of batch normalization | loss | efficiency |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for n in arguments.processes:
         parts = sent(n, arguments.images, arguments.dimensions, network)
@@ -81,7 +82,7 @@ def report(arguments: argparse.Namespace) -> str:
         bandwidth = arguments.node_bandwidth if inside else arguments.bandwidth
         sending = sum(parts.values()) / (bandwidth * 1e6)
         waiting = 2 * n_layers * (arguments.node_latency if inside else arguments.latency) / 1e3
-        loss = 6 * (VIEWS * n * arguments.images) ** 2 * arguments.dimensions / (arguments.tflops * 1e9)
+        loss = 6 * (VIEWS * n * arguments.images) ** 2 / n * arguments.dimensions / (arguments.tflops * 1e9)
         efficiency = arguments.step / (arguments.step + sending + waiting + loss)
         sizes = " | ".join(f"{part / 1e6:.1f} MB" for part in parts.values())
         lines.append(f"| {n} | {sizes} | {sending:.1f} ms | {waiting:.1f} ms | {loss:.1f} ms | {efficiency:.2f} |")

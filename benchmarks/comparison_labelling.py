@@ -10,7 +10,7 @@ worse of two has the higher score. Runs that have finished are not repeated. Set
 runs.
 
     python benchmarks/comparison_labelling.py --datalist idrid.json --out runs/comparisons \\
-        --comparisons 250,500,1000,2000 -- --in_channels 3 --image_size 224 --n_training_pairs 10000
+        --comparisons 250,500,1000,2000 -- --in_channels 3 --image_size 224 --local_contrast True
 """
 
 from __future__ import annotations

@@ -29,13 +29,12 @@ class PairDataset(Dataset):
             ``severity``; item ``i`` of it must have ``index`` i.
         pairs: which images to compare, see :func:`monai_semise.data.draw_preference_pairs` and
             :func:`monai_semise.data.read_pairs`.
-        healthy: indices of healthy images, from which the references are drawn; none are needed without references.
-        n_references: healthy images that go with each pair; the mean over a batch is the reference. The paper takes 1;
-            0 where the network learns its reference.
+        healthy: indices of healthy images, from which the references are drawn.
+        n_references: healthy images that go with each pair; the mean over a batch is the reference. The paper takes 1.
         seed: seed of the draw of the references, which differs from epoch to epoch.
 
     Raises:
-        InputError: without a pair, or without the healthy image that a reference needs.
+        InputError: without a pair, or without a healthy image.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class PairDataset(Dataset):
     ) -> None:
         if not pairs:
             raise InputError("PairDataset: no pair to learn from")
-        if n_references and not healthy:
+        if not healthy:
             raise InputError("PairDataset: no healthy image (severity 0) to serve as reference")
         self.dataset = dataset
         self.pairs = pairs
@@ -67,7 +66,7 @@ class PairDataset(Dataset):
     def __getitem__(self, index: int) -> list[dict[str, Any]]:
         pair = self.pairs[index]
         random = np.random.default_rng((self.seed, int(self._epoch), index))
-        drawn = random.integers(len(self.healthy), size=self.n_references) if self.n_references else ()
+        drawn = random.integers(len(self.healthy), size=self.n_references)
         members = [pair.a, pair.b, *(self.healthy[k] for k in drawn)]
         roles = ("a", "b", *("reference" for _ in range(self.n_references)))
         labels = {"preference": float(pair.preference), "weight": float(pair.weight)}

@@ -16,7 +16,11 @@ __all__ = ["NTXentLoss", "nt_xent_loss"]
 
 
 def nt_xent_loss(
-    input: Tensor, target: Tensor, temperature: float = 0.5, reduction: LossReduction | str = "mean"
+    input: Tensor,
+    target: Tensor,
+    temperature: float = 0.5,
+    reduction: LossReduction | str = "mean",
+    shared: bool = False,
 ) -> Tensor:
     r"""Normalized temperature-scaled cross entropy over two views: Eq. 2 of SEMISE (SimCLR, Chen et al., 2020).
 
@@ -33,6 +37,8 @@ def nt_xent_loss(
         target: embeddings of the second view, shape (N, D), in the same order.
         temperature: :math:`\tau > 0`.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        shared: whether these are the rows of all ranks of a distributed run, gathered by
+            :func:`monai_semise.utils.gather_with_gradient`; many rows are then shared out among the ranks.
 
     Returns:
         scalar, or shape (2N,) for ``"none"``: the first views as anchors, then the second ones.
@@ -48,7 +54,7 @@ def nt_xent_loss(
             f"the two views must have one shape (N, D), got {tuple(input.shape)} and {tuple(target.shape)}"
         )
     first, second = unit_vectors(input), unit_vectors(target)
-    others = log_sum_exp_of_others(torch.cat([first, second]), temperature)
+    others = log_sum_exp_of_others(torch.cat([first, second]), temperature, shared)
     positive = (first * second).sum(dim=1) / temperature
     return reduce_loss(others - positive.repeat(2), reduction)
 
@@ -78,4 +84,4 @@ class NTXentLoss(TemperatureLoss):
             input: embeddings of the first view, shape (N, D).
             target: embeddings of the second view, shape (N, D).
         """
-        return nt_xent_loss(input, target, self.temperature, self.reduction)
+        return nt_xent_loss(input, target, self.temperature, self.reduction, shared=True)

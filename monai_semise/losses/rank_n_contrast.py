@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.losses.temperature_loss import TemperatureLoss
+from monai_semise.utils import rank, sum_over_ranks, world_size
 
 __all__ = ["RankNContrastLoss", "rank_n_contrast_loss"]
 
@@ -23,7 +25,11 @@ _NOTHING = -1e30
 
 
 def rank_n_contrast_loss(
-    input: Tensor, labels: Tensor, temperature: float = 2.0, reduction: LossReduction | str = "mean"
+    input: Tensor,
+    labels: Tensor,
+    temperature: float = 2.0,
+    reduction: LossReduction | str = "mean",
+    shared: bool = False,
 ) -> Tensor:
     r"""Rank-N-Contrast: the nearer two labels, the nearer their embeddings (Zha et al. 2023, arXiv 2210.01189).
 
@@ -42,7 +48,9 @@ def rank_n_contrast_loss(
         labels: label of each row, such as its grade, shape (N,); a negative label marks a row without one, which is
             left out.
         temperature: :math:`\tau > 0`; the paper's is 2.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``, which is not shared out.
+        shared: whether these are the rows of all ranks of a distributed run, gathered by
+            :func:`monai_semise.utils.gather_with_gradient`; many rows are then shared out among the ranks.
 
     Returns:
         scalar, or one value an ordered pair of labelled rows for ``"none"``: those of the first anchor with all others
@@ -73,7 +81,13 @@ def rank_n_contrast_loss(
         if n * n <= _MOST_PAIRS:
             total = _sum_of_terms(rows, rows, levels, temperature, 0)
         else:
-            total = _SumInParts.apply(rows, levels, temperature, max(_FEWEST_ANCHORS, _MOST_PAIRS // n))
+            step = max(_FEWEST_ANCHORS, _MOST_PAIRS // n)
+            if shared:
+                step = min(step, math.ceil(n / world_size()))
+                part = _SumInParts.apply(rows, levels, temperature, range(0, n, step)[rank() :: world_size()], step)
+                total = sum_over_ranks(part)
+            else:
+                total = _SumInParts.apply(rows, levels, temperature, range(0, n, step), step)
     return total if LossReduction(reduction) == LossReduction.SUM else total / (n * (n - 1))
 
 
@@ -133,14 +147,14 @@ def _log_denominators(logits: Tensor, levels: _Levels, first: int) -> Tensor:
 
 
 class _SumInParts(torch.autograd.Function):
-    """As :func:`_sum_of_terms` of all rows, a few anchors at a time."""
+    """As :func:`_sum_of_terms`, of ``step`` anchors at a time from each of the ``firsts`` on."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, levels: _Levels, temperature: float, step: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, levels: _Levels, temperature: float, firsts: range, step: int) -> Tensor:
         ctx.save_for_backward(rows, *levels)
-        ctx.temperature, ctx.step = temperature, step
+        ctx.temperature, ctx.firsts, ctx.step = temperature, firsts, step
         total = rows.new_zeros(())
-        for first in range(0, len(rows), step):
+        for first in firsts:
             total += _sum_of_terms(rows[first : first + step], rows, levels, temperature, first)
         return total
 
@@ -151,14 +165,14 @@ class _SumInParts(torch.autograd.Function):
         pulled = torch.zeros_like(rows)
         with torch.enable_grad(), torch.autocast(device_type=rows.device.type, enabled=False):
             rows = rows.detach().requires_grad_()
-            for first in range(0, len(rows), ctx.step):
+            for first in ctx.firsts:
                 part = slice(first, first + ctx.step)
                 anchors = rows[part].detach().requires_grad_()
                 total = _sum_of_terms(anchors, rows, _Levels(*levels), ctx.temperature, first)
                 of_anchors, of_rows = torch.autograd.grad(total, (anchors, rows), grad_outputs[0])
                 pulled += of_rows
                 pulled[part] += of_anchors
-        return pulled, None, None, None
+        return pulled, None, None, None, None
 
 
 class RankNContrastLoss(TemperatureLoss):
@@ -186,4 +200,4 @@ class RankNContrastLoss(TemperatureLoss):
             input: embeddings of shape (N, D).
             target: label of each, shape (N,), negative for none.
         """
-        return rank_n_contrast_loss(input, target, self.temperature, self.reduction)
+        return rank_n_contrast_loss(input, target, self.temperature, self.reduction, shared=True)

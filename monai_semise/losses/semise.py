@@ -118,7 +118,7 @@ class SemiseLoss(_Loss):
         loss = semise_loss(nt_xent, preference, self.alpha)
         if self.grade_weight == 0:
             return loss
-        grade = self.grade(input[:, :, PROJECTION].flatten(0, 1), target["severity"].repeat(len(input)))
+        grade = self._grade(input, target)
         self.terms["grade"] = grade.detach()
         return loss + self.grade_weight * grade
 
@@ -128,15 +128,16 @@ class SemiseLoss(_Loss):
         return self.nt_xent(input[0, :, CONTRAST], input[1, :, CONTRAST])
 
     def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        reference, embedding = self._reference(graded_view, target), graded_view[:, PREFERENCE]
-        if "pairs" in target:
-            return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
-        return self.preference(embedding, target["severity"], reference)
-
-    def _reference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         projection, severity = graded_view[:, PROJECTION], target["severity"]
         reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(severity))
-        return reference.detach() if self.detach_reference else reference
+        reference = reference.detach() if self.detach_reference else reference
+        embedding = graded_view[:, PREFERENCE]
+        if "pairs" in target:
+            return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
+        return self.preference(embedding, severity, reference)
+
+    def _grade(self, input: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+        return self.grade(input[:, :, PROJECTION].flatten(0, 1), target["severity"].repeat(len(input)))
 
 
 class HealthyAnomalyLoss(_Loss):

@@ -16,7 +16,11 @@ __all__ = ["SupervisedContrastiveLoss", "supervised_contrastive_loss"]
 
 
 def supervised_contrastive_loss(
-    input: Tensor, labels: Tensor, temperature: float = 0.1, reduction: LossReduction | str = "mean"
+    input: Tensor,
+    labels: Tensor,
+    temperature: float = 0.1,
+    reduction: LossReduction | str = "mean",
+    shared: bool = False,
 ) -> Tensor:
     r"""Supervised contrastive loss over a batch (Khosla et al. 2020, arXiv 2004.11362, their :math:`L^{sup}_{out}`).
 
@@ -33,6 +37,8 @@ def supervised_contrastive_loss(
         labels: class of each row, integers of shape (N,); a negative label marks a row without one, which is left out.
         temperature: :math:`\tau > 0`; the paper's is 0.1.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        shared: whether these are the rows of all ranks of a distributed run, gathered by
+            :func:`monai_semise.utils.gather_with_gradient`; many rows are then shared out among the ranks.
 
     Returns:
         scalar, or one value an anchor for ``"none"``. 0 when there is no anchor.
@@ -46,7 +52,7 @@ def supervised_contrastive_loss(
     labelled = labels >= 0
     rows = unit_vectors(input[labelled])
     _, group, size = torch.unique(labels[labelled], return_inverse=True, return_counts=True)
-    others = log_sum_exp_of_others(rows, temperature)
+    others = log_sum_exp_of_others(rows, temperature, shared)
     # the positives of a row by the sum of its class, so that no mask of pairs is needed
     of_class = rows.new_zeros(len(size), rows.shape[1]).index_add(0, group, rows)[group]
     positives = (rows * (of_class - rows)).sum(dim=1) / temperature
@@ -80,4 +86,4 @@ class SupervisedContrastiveLoss(TemperatureLoss):
             input: embeddings of shape (N, D).
             target: class of each, shape (N,), negative for none.
         """
-        return supervised_contrastive_loss(input, target, self.temperature, self.reduction)
+        return supervised_contrastive_loss(input, target, self.temperature, self.reduction, shared=True)

@@ -7,8 +7,10 @@ from monai_semise.utils.batch_norm import batch_norms, norm_momentum
 from monai_semise.utils.distributed import (
     gather_with_gradient,
     is_main_process,
+    largest_of_ranks,
     rank,
     share_buffers,
+    sum_over_ranks,
     unwrap,
     world_size,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "find_semise_error",
     "gather_with_gradient",
     "is_main_process",
+    "largest_of_ranks",
     "load_checkpoint",
     "norm_momentum",
     "plain_tensor",
@@ -33,6 +36,7 @@ __all__ = [
     "rank",
     "save_checkpoint",
     "share_buffers",
+    "sum_over_ranks",
     "unwrap",
     "world_size",
     "write_json",

@@ -3,9 +3,10 @@
 
 """Collectives that keep gradients, and who is who among the ranks.
 
-Convention of this package: every rank computes the loss of the *whole* gathered batch. The backward pass of the gather
+Convention of this package: every rank has the loss of the *whole* gathered batch. The backward pass of the gather
 sums the gradients over the ranks, and ``DistributedDataParallel`` averages the parameter gradients, so the result
-equals one process with the whole batch.
+equals one process with the whole batch. What costs the square of the batch is shared out: each rank computes a part,
+:func:`sum_over_ranks` joins them, and only the sum of the ranks' gradients is that of the whole.
 """
 
 from __future__ import annotations
@@ -15,8 +16,18 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-__all__ = ["gather_with_gradient", "is_main_process", "rank", "share_buffers", "unwrap", "world_size"]
+__all__ = [
+    "gather_with_gradient",
+    "is_main_process",
+    "largest_of_ranks",
+    "rank",
+    "share_buffers",
+    "sum_over_ranks",
+    "unwrap",
+    "world_size",
+]
 
 
 def world_size() -> int:
@@ -72,6 +83,40 @@ def gather_with_gradient(local: Tensor) -> Tensor:
     sizes = [torch.empty_like(size) for _ in range(world_size())]
     dist.all_gather(sizes, size)
     return _AllGather.apply(local, [int(n) for n in sizes])
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        total = part.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # type: ignore[override]  # the decorator hides the names
+        return grad_outputs[0] * world_size()
+
+
+def sum_over_ranks(part: Tensor) -> Tensor:
+    """Sum what each rank has computed of the loss of a gathered batch.
+
+    Args:
+        part: what this rank adds, of the same shape on all ranks, from tensors of :func:`gather_with_gradient`.
+
+    Returns:
+        the sum, the same on all ranks. Its gradient counts once for every rank, as that of a loss which all of them
+        compute whole; it has no second derivative. Outside a distributed run, ``part`` itself.
+    """
+    return part if world_size() == 1 else _SumOverRanks.apply(part)
+
+
+def largest_of_ranks(value: Tensor) -> Tensor:
+    """Elementwise maximum over the ranks, without gradient; outside a distributed run, that of this process."""
+    largest = value.detach().clone(memory_format=torch.contiguous_format)
+    if world_size() > 1:
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest
 
 
 def share_buffers(network: nn.Module) -> None:

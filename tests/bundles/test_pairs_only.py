@@ -11,6 +11,8 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from monai_semise.comparison import ImageOrder
+from monai_semise.data import PreferencePair
 from monai_semise.losses import ComparisonLoss, cosine_distance, preference_loss
 from monai_semise.networks import LearnedReferenceNet, SemiseNet
 from monai_semise.utils import InputError
@@ -56,9 +58,8 @@ def compared(phantoms):
 
 @pytest.mark.parametrize("sections", [["training"], ["training", "validation", "test"]], ids=["training", "all"])
 def test_learns_and_scores_without_a_grade(tmp_path, compared, sections):
-    implied = {"n_training_pairs": 30} if sections == ["training"] else {}
     settings = compared(sections)
-    folder = run(tmp_path, OVERLAY, train__trainer__max_epochs=1, **implied, **settings)
+    folder = run(tmp_path, OVERLAY, train__trainer__max_epochs=1, **settings)
     log = list(csv.DictReader((folder / "log.csv").open()))
     assert [row["phase"] for row in log] == ["train"]
     assert 0 < float(log[0]["preference"]) < 2
@@ -100,21 +101,19 @@ def test_without_comparisons(tmp_path, compared):
 def test_the_reference_is_learned_by_the_preference_term_alone():
     torch.manual_seed(0)
     network = LearnedReferenceNet("resnet10", embedding_dim=8).eval()
-    images = torch.rand(4, 1, 32, 32)
-    pairs = {
-        "severity": torch.full((4,), -1),
-        "pairs": torch.tensor([[0, 1], [2, 3]]),
-        "preference": torch.tensor([1.0, 0.0]),
-    }
-    loss = ComparisonLoss(alpha=0.0, scale=5.0)
+    images, target = torch.rand(3, 1, 32, 32), {"index": torch.tensor([4, 7, 5])}
+    order = ImageOrder([PreferencePair(4, 5, 1.0)])  # image 7 was never compared
+    loss = ComparisonLoss(order, alpha=0.0, scale=5.0)
     embeddings = network(images)
     distance = cosine_distance(embeddings[:, 1], network.healthy_reference)
-    expected = preference_loss(distance[[0, 2]], distance[[1, 3]], pairs["preference"], scale=5.0)
-    value = loss(embeddings[None], pairs)
+    _, preference = order.pairs(target["index"])
+    expected = preference_loss(distance[[0]], distance[[2]], preference, scale=5.0)
+    value = loss(embeddings[None], target)
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
     value.backward()
     assert network.healthy_reference.grad.norm() > 0
     network.zero_grad()
-    ComparisonLoss(alpha=1.0)(torch.stack([network(images), network(images.flip(-1))]), pairs).backward()
+    views = torch.stack([network(images), network(images.flip(-1))])
+    ComparisonLoss(order, alpha=1.0, grade_weight=1.0)(views, target).backward()
     assert network.healthy_reference.grad.norm() == 0
     assert network.score(images).tolist() == pytest.approx(distance.tolist(), rel=1e-4)

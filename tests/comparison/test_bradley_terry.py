@@ -6,12 +6,10 @@ from __future__ import annotations
 import choix
 import numpy as np
 import pytest
-from scipy.integrate import dblquad
 from scipy.special import expit
 
-from monai_semise.comparison import fit_bradley_terry, implied_pairs
+from monai_semise.comparison import fit_bradley_terry
 from monai_semise.data import PreferencePair
-from monai_semise.utils import InputError
 
 
 def random_pairs(n_images, n_pairs, seed):
@@ -67,32 +65,3 @@ def test_comparisons_without_a_cycle_stay_finite():
     posterior = fit_bradley_terry(31, chain)
     assert np.isfinite(posterior.mean).all()
     assert (np.diff(posterior.mean) < 0).all()
-
-
-def test_implied_preference_is_the_mean_over_the_posterior():
-    pairs = [PreferencePair(4, 9, 1.0), PreferencePair(9, 4, 0.0), PreferencePair(9, 4, 1.0)]
-    posterior = fit_bradley_terry(2, [pair._replace(a=int(pair.a == 9), b=int(pair.b == 9)) for pair in pairs])
-    precision = np.linalg.inv(posterior.covariance)
-
-    def density(y, x):
-        offset = np.array([x, y]) - posterior.mean
-        return np.exp(-offset @ precision @ offset / 2) / (2 * np.pi * np.sqrt(np.linalg.det(posterior.covariance)))
-
-    exact, _ = dblquad(lambda y, x: expit(x - y) * density(y, x), -12, 12, -12, 12, epsabs=1e-4)
-    found = {(a, b): preference for a, b, preference, _ in implied_pairs(pairs, 20)}
-    assert found[4, 9] == pytest.approx(exact, abs=0.01)
-    assert found[9, 4] == pytest.approx(1 - found[4, 9])
-
-
-def test_implied_pairs_are_drawn_uniformly_and_repeatably():
-    pairs = [PreferencePair(a, a + 1, 0.0) for a in range(4)]
-    implied = implied_pairs(pairs, 4000, seed=3)
-    assert implied == implied_pairs(pairs, 4000, seed=3) != implied_pairs(pairs, 4000, seed=4)
-    counts = np.array([[sum(pair[:2] == (a, b) for pair in implied) for b in range(5)] for a in range(5)])
-    assert counts.diagonal().tolist() == [0] * 5
-    assert (abs(counts[~np.eye(5, dtype=bool)] - 200) < 75).all()
-
-
-def test_implied_pairs_need_a_comparison():
-    with pytest.raises(InputError, match="implied_pairs: 0 compared images where 2 to 5000"):
-        implied_pairs([], 10)

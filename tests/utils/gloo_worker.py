@@ -15,12 +15,17 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
 
+from monai_semise.comparison import ImageOrder
+from monai_semise.data import PreferencePair
 from monai_semise.engines import ViewInferer
 from monai_semise.losses import (
+    ComparisonLoss,
     CrossCorrelationLoss,
     HealthyAnomalyLoss,
     MarginContrastiveLoss,
+    NTXentLoss,
     PreferenceLoss,
     RankNContrastLoss,
     SemiseLoss,
@@ -50,6 +55,7 @@ from monai_semise.utils.heads import PREFERENCE, PROJECTION
 
 SIZES = (5, 3)  # images of each rank
 WHOLE = (0, sum(SIZES))
+ROWS_AN_IMAGE = 150  # where there are many
 SEVERITY = torch.tensor([0, 1, 3, -1, 0, 3, 1, 2])  # the second rank has no healthy image
 GRADE_METRICS = (
     GradeAccuracy,
@@ -119,6 +125,17 @@ class PreferenceToAFixedPoint(PreferenceLoss):
         return super().forward(input[0, :, PREFERENCE], target["severity"], torch.ones(input.shape[-1]).to(input))
 
 
+class ComparisonFromAFixedPoint(ComparisonLoss):
+    def forward(self, input, target):
+        return super().forward(torch.cat([torch.ones_like(input[:, :, :1]), input[:, :, 1:]], dim=2), target)
+
+
+def numbers_of(start, end):
+    return {"index": torch.arange(start, end)}
+
+
+COMPARED = [PreferencePair(int(a), int(b), float(worse)) for (a, b), worse in zip(PAIRS, PREFERENCES)]
+
 # what to compute, and on which target
 LOSSES = {
     "phase 1": (HealthyAnomalyLoss(), grades_of),
@@ -135,6 +152,7 @@ LOSSES = {
     "weighted explicit pairs": (SemiseLoss(0.5), pairs_of),
     "explicit pairs on one rank": (SemiseLoss(0.5), pairs_of_the_first_rank),
     "no explicit pair": (SemiseLoss(0.0), no_pairs),
+    "comparisons": (ComparisonFromAFixedPoint(ImageOrder(COMPARED), grade_weight=0.5), numbers_of),
     "supervised contrastive": (LabelledRowsLoss(SupervisedContrastiveLoss()), grades_of),
     "rank-n-contrast": (LabelledRowsLoss(RankNContrastLoss()), grades_of),
     "barlow twins": (ViewPairLoss(CrossCorrelationLoss()), grades_of),
@@ -216,11 +234,33 @@ def gathered(bounds):
     }
 
 
+def of_many_rows(bounds):
+    """Losses of so many rows that the ranks share them out: value, gradient, and the work of this rank."""
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(sum(SIZES) * ROWS_AN_IMAGE, 2, 8, generator=generator, dtype=torch.float64)
+    grades = torch.randint(-1, 4, (len(rows),), generator=generator)
+    start, end = (bound * ROWS_AN_IMAGE for bound in bounds)
+    results = {}
+    for loss in (NTXentLoss(), SupervisedContrastiveLoss(), RankNContrastLoss()):
+        local = rows[start:end].clone().requires_grad_()
+        first, second = local.unbind(1)
+        with FlopCounterMode(display=False) as work:
+            value = loss(first, second if isinstance(loss, NTXentLoss) else grades[start:end])
+            value.backward()
+        results[type(loss).__name__] = {
+            "value": value.detach(),
+            "gradient": local.grad,
+            "operations": work.get_total_flops(),
+        }
+    return results
+
+
 def everything(model, bounds):
     return {
         "losses": {name: loss_and_gradients(name, model, bounds) for name in LOSSES},
         "metrics": metrics(bounds),
         "gathered": gathered(bounds),
+        "many rows": of_many_rows(bounds),
         "identity": (rank(), world_size(), is_main_process()),
     }
 

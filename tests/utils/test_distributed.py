@@ -88,6 +88,16 @@ def test_the_gather_sums_the_gradients_over_the_ranks(job, single, of_rank):
     )
 
 
+@pytest.mark.parametrize("of_rank", RANKS)
+@pytest.mark.parametrize("name", ["NTXentLoss", "SupervisedContrastiveLoss", "RankNContrastLoss"])
+def test_ranks_share_the_work_of_many_rows(job, single, name, of_rank):
+    ours, expected = job[of_rank]["many rows"][name], single["many rows"][name]
+    start, end = (bound * gloo_worker.ROWS_AN_IMAGE for bound in gloo_worker.share(of_rank))
+    torch.testing.assert_close(ours["value"], expected["value"], rtol=1e-12, atol=0)
+    torch.testing.assert_close(ours["gradient"], len(RANKS) * expected["gradient"][start:end], rtol=1e-9, atol=1e-15)
+    assert ours["operations"] < 0.7 * expected["operations"]
+
+
 def test_every_rank_knows_who_it_is(job):
     assert [results["identity"] for results in job] == [(0, 2, True), (1, 2, False)]
 

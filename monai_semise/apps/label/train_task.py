@@ -180,6 +180,9 @@ class ComparisonTrainTask(PackedTrainTask):
     learns_from = "what was compared"
     overlays = ("pairs_only.json",)
 
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "max_epochs": 20}
+
     def _datalist(self, datastore: SharedDatastore, run: Path) -> dict[str, Any]:
         file = self.folder / COMPARISONS
         answers = read_answers(file) if file.is_file() else []

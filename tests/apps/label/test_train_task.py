@@ -95,7 +95,7 @@ def test_it_learns_from_comparisons(severity, studies):
         for n, pair in enumerate(pairs):
             store.add(answer(n, *pair, outcome=worse_of(pair, GRADES)))
         task = ComparisonTrainTask(model, folder)
-        result = task({"max_epochs": 3, "batch_size": 32}, studies)  # while the server has the answers open
+        result = task({"max_epochs": 12, "batch_size": 16}, studies)  # while the server has the answers open
     assert result["taken"]
     assert result["after"] > 0.9
     assert "healthy_reference" in load_checkpoint(model.weights)
