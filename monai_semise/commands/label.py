@@ -15,7 +15,7 @@ from monai.utils import optional_import
 
 from monai_semise.apps.datasets.dicom_files import DICOM_SUFFIXES
 from monai_semise.apps.datasets.image_files import FLAT_SUFFIXES, VOLUME_SUFFIXES
-from monai_semise.apps.label.app_folder import make_app_folder
+from monai_semise.apps.label.app_folder import MODELS, make_app_folder
 from monai_semise.comparison.session import RATES, check_share
 from monai_semise.utils import InputError
 
@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError('label: needs MONAI Label; pip install "monai-semise[label]" in an environment of its own')
     _check_free(arguments.host, arguments.port)
     folder = make_app_folder(arguments.app, [path for path in (arguments.severity, arguments.segmentation) if path])
+    if not any((folder / MODELS).iterdir()):
+        print("No model: images can be compared, graded and outlined by hand; --severity names one.", flush=True)
     os.environ["PATH"] += f"{os.pathsep}{Path(sys.executable).parent}"  # of what writes DICOM SEG
     given = {
         "app": folder,

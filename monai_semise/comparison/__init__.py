@@ -14,7 +14,7 @@ from monai_semise.comparison.answer import OUTCOMES, Answer, check_answer
 from monai_semise.comparison.answer_store import AnswerStore, StorageError, read_answers
 from monai_semise.comparison.bradley_terry import Posterior, fit_bradley_terry
 from monai_semise.comparison.export import export_pairs, pairs_text, preference_pairs
-from monai_semise.comparison.image_order import ImageOrder
+from monai_semise.comparison.implied_preference import ImpliedPreference
 from monai_semise.comparison.informative_pair import expected_information, informative_pair
 from monai_semise.comparison.session import ComparisonSession, OfferedPair
 
@@ -24,7 +24,7 @@ __all__ = [
     "Answer",
     "AnswerStore",
     "ComparisonSession",
-    "ImageOrder",
+    "ImpliedPreference",
     "OfferedPair",
     "Posterior",
     "StorageError",

@@ -21,6 +21,10 @@ class StorageError(SemiseError, OSError):
     """An answer could not be written; it is not stored, and may be sent again."""
 
 
+BEGIN = b'{"id": "'
+"""Of every line that this module writes."""
+
+
 class Undo(NamedTuple):
     """Takes an answer back; the answer itself stays in the file."""
 
@@ -208,6 +212,9 @@ def _parse(content: bytes, path: str | os.PathLike) -> tuple[list[Record], int]:
         records.append(record)
     last = _record(tail)
     if last is None:
+        written = tail.rstrip(b"\0")  # which a power failure can leave
+        if not (records or written.startswith(BEGIN) or BEGIN.startswith(written)):
+            raise InputError(f"{path}: {tail[:40]!r} is no answer; name another file")
         return records, len(content) - len(tail)
     return [*records, last], len(content)  # whole but for the end of its line, as an editor leaves it
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import threading
@@ -64,14 +65,15 @@ class ComparisonSession:
 
     Args:
         store: where answers go. Answers on images that are not of this session stay there, and are not used.
-        images: file of each image, by the id that answers name it by; 2 to :data:`MOST_IMAGES`.
+        images: file of each image, by the id that answers name it by; at least 2. Of more than :data:`MOST_IMAGES`, so
+            many are compared: first those that have answers, then a draw which stays the same when images are added.
         repeat_rate: share of pairs that the rater answered before.
         overlap_rate: share of pairs that another rater has answered.
         lease_seconds: after which a pair that got no answer is given to others.
         seed: of the draws.
 
     Raises:
-        InputError: when the images are too few or too many, an id is no text for the web, or a share is not one.
+        InputError: when the images are too few, an id is no text for the web, or a share is not one.
 
     Example:
         >>> import tempfile
@@ -104,6 +106,7 @@ class ComparisonSession:
         self._leases = PairLeases(lease_seconds)
         self._random = np.random.default_rng(seed)
         self.images: dict[str, str] = {}
+        self.n_left_out = 0
         self.set_images(images)
 
     def set_images(self, images: Mapping[str, str]) -> None:
@@ -112,17 +115,19 @@ class ComparisonSession:
         Raises:
             InputError: as at construction.
         """
-        if not 2 <= len(images) <= MOST_IMAGES:
-            raise InputError(f"comparison: {len(images)} images; give 2 to {MOST_IMAGES}, drawn from more if need be")
+        if len(images) < 2:
+            raise InputError(f"comparison: {len(images)} images; give 2 or more")
         for name in images:
             try:
                 name.encode("utf-8")
             except UnicodeEncodeError:
                 raise InputError(f"comparison: the image id {name!r} is not UTF-8; rename the file") from None
         with self._lock:
-            if images == self.images:
+            chosen = self._chosen(images)
+            self.n_left_out = len(images) - len(chosen)
+            if chosen == self.images:
                 return
-            self.images = dict(images)
+            self.images = chosen
             self._order = ImageOrder(list(self.images))
             self._order.learn(self.answers)
 
@@ -149,7 +154,8 @@ class ComparisonSession:
         """Store an answer; on return it is on the disk. The same answer sent again changes nothing.
 
         Raises:
-            InputError: when an image is not of this session, or the answer is none.
+            InputError: when an image is not of this session, the rater has answered the pair and was not offered it
+                again, or the answer is none.
             StorageError: when it could not be written.
         """
         with self._lock:
@@ -157,8 +163,14 @@ class ComparisonSession:
                 unknown = image_a if image_a not in self.images else image_b
                 raise InputError(f"image: {unknown!r} is none of the images that are compared")
             answer = Answer(id, image_a, image_b, outcome, rater, _now(), seconds)
+            lease = self._leases.of(rater)
+            offered = lease is not None and set(lease[:2]) == {image_a, image_b}
+            known = any(one.rater == rater and one.pair == answer.pair for one in self.answers)
+            if id not in self.store and known and not offered:
+                raise InputError("pair: you have answered it already, perhaps in another window")
             if self.store.add(answer):
-                self._leases.end(rater)
+                if offered:
+                    self._leases.end(rater)
                 self._order.learn(self.answers)
             return answer
 
@@ -190,7 +202,8 @@ class ComparisonSession:
             return [answer for answer in self.store.answers if self._known(*answer.pair)]
 
     def progress(self, rater: str) -> dict[str, int]:
-        """How far the comparison is: answers of the rater, of all, and how many order n images, about n log n."""
+        """How far the comparison is: answers of the rater, of all, and how many order n images, about n log n; images,
+        and those that were left out because there are too many."""
         with self._lock:
             answers = self.answers
             return {
@@ -198,6 +211,7 @@ class ComparisonSession:
                 "answered_by_all": len(answers),
                 "expected": round(len(self.images) * math.log2(len(self.images))),
                 "images": len(self.images),
+                "left_out": self.n_left_out,
             }
 
     def ranking(self) -> list[dict[str, Any]]:
@@ -217,6 +231,16 @@ class ComparisonSession:
         """Close the store."""
         with self._lock:
             self.store.close()
+
+    def _chosen(self, images: Mapping[str, str]) -> dict[str, str]:
+        if len(images) <= MOST_IMAGES:
+            return dict(images)
+        answered = {image for answer in self.store.answers for image in answer.pair}
+
+        def place(image: str) -> tuple[bool, bytes]:
+            return image not in answered, hashlib.sha256(image.encode()).digest()
+
+        return {image: images[image] for image in sorted(images, key=place)[:MOST_IMAGES]}
 
     def _known(self, *images: str) -> bool:
         return all(image in self.images for image in images)

@@ -96,8 +96,8 @@ def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> l
     """Read comparisons made by people: a CSV file with the columns ``image_a,image_b,winner``.
 
     ``winner`` names the more severe image: ``a``, ``b``, ``equal``, or the path as written in ``image_a`` or
-    ``image_b``. Rows with the winner ``skip`` (could not tell) are left out. An optional column is ``weight`` (not
-    negative, 1 when empty); others, such as ``rater`` and ``time``, are not read.
+    ``image_b``. Rows with the winner ``skip`` (could not tell) are left out, whatever their images. An
+    optional column is ``weight`` (not negative, 1 when empty); others, such as ``rater`` and ``time``, are not read.
 
     Args:
         path: the CSV file; relative image paths start from its folder.
@@ -115,15 +115,15 @@ def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> l
     pairs = []
     for row_number, row in _read_rows(path):
         where = f"{path}, row {row_number}"
+        winner = row["winner"].strip()
+        if winner.lower() == "skip":
+            continue
         for column in COLUMNS[:2]:
             if row[column] not in known:
                 known[row[column]] = _look_up(row[column], f"{where}, {column}", path.parent, index)
         a, b = (known[row[column]] for column in COLUMNS[:2])
         if a == b:
             raise InputError(f"{where}: {row['image_a']!r} is compared with itself")
-        winner = row["winner"].strip()
-        if winner.lower() == "skip":
-            continue
         preference = _preference(winner, row)
         if preference is None:
             raise InputError(f"{where}, winner: {winner!r} is none of a, b, equal, skip or one of the two images")

@@ -10,14 +10,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from monai_semise.engines import update_healthy_reference
-from monai_semise.utils import share_buffers
+from monai_semise.utils import share_buffers, unwrap
 
 __all__ = ["HealthyReferenceHandler"]
 
 
 class HealthyReferenceHandler:
-    """Refresh the network's healthy reference before each validation; in a distributed run, of the same network on all
-    ranks, which take the buffers of rank 0.
+    """Refresh the network's healthy reference before each validation, unless it is learned; in a distributed run, of
+    the same network on all ranks, which take the buffers of rank 0.
 
     Args:
         network: see :func:`monai_semise.engines.update_healthy_reference`.
@@ -50,4 +50,5 @@ class HealthyReferenceHandler:
 
     def __call__(self, engine: Engine) -> None:
         share_buffers(self.network)
-        update_healthy_reference(self.network, self.dataset, self.healthy, self.batch_size, self.num_workers)
+        if not unwrap(self.network).learns_reference:
+            update_healthy_reference(self.network, self.dataset, self.healthy, self.batch_size, self.num_workers)

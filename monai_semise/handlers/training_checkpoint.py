@@ -11,6 +11,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from monai_semise.utils import InputError, is_main_process, load_checkpoint, save_checkpoint, unwrap
@@ -88,6 +89,9 @@ class TrainingCheckpointHandler:
         unwrap(self.network).load_state_dict(checkpoint["network"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.lr_scheduler.load_state_dict(checkpoint["lr_scheduler"])
+        scaler = _scaler(engine)
+        if scaler is not None and checkpoint.get("scaler"):
+            scaler.load_state_dict(checkpoint["scaler"])
         engine.state.epoch = checkpoint["epoch"]
         engine.state.iteration = checkpoint["epoch"] * engine.state.epoch_length
         if self.evaluator is not None:
@@ -99,10 +103,12 @@ class TrainingCheckpointHandler:
     def _save(self, engine: Engine) -> None:
         epoch = engine.state.epoch
         weights = unwrap(self.network).state_dict()
+        scaler = _scaler(engine)
         content = {
             "network": weights,
             "optimizer": self.optimizer.state_dict(),
             "lr_scheduler": self.lr_scheduler.state_dict(),
+            "scaler": scaler and scaler.state_dict(),
             "epoch": epoch,
             "settings": self.settings,
         }
@@ -113,3 +119,8 @@ class TrainingCheckpointHandler:
             if state.best_metric_epoch == epoch:
                 save_checkpoint(self.best_path, weights)
         save_checkpoint(self.last_path, content)
+
+
+def _scaler(engine: Engine) -> GradScaler | None:
+    """Of mixed precision; MONAI's trainer makes it when it starts."""
+    return getattr(engine, "scaler", None)

@@ -19,7 +19,7 @@ __all__ = ["ComparisonLoss", "Order"]
 
 
 class Order(Protocol):
-    """What is known of the order of images without grades: :class:`monai_semise.comparison.ImageOrder`."""
+    """What is known of the order of images without grades: :class:`monai_semise.comparison.ImpliedPreference`."""
 
     def pairs(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Pairs of positions in ``index``, shape (P, 2), and for each the probability that the first is worse."""
@@ -46,9 +46,9 @@ class ComparisonLoss(SemiseLoss):
 
     Example:
         >>> import torch
-        >>> from monai_semise.comparison import ImageOrder
+        >>> from monai_semise.comparison import ImpliedPreference
         >>> from monai_semise.data import PreferencePair
-        >>> loss = ComparisonLoss(ImageOrder([PreferencePair(0, 1, 1.0)]), alpha=0.0)
+        >>> loss = ComparisonLoss(ImpliedPreference([PreferencePair(0, 1, 1.0)]), alpha=0.0)
         >>> embeddings = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])[None]  # the first lies far
         >>> right, wrong = (loss(embeddings, {"index": torch.tensor(index)}) for index in ([0, 1], [1, 0]))
         >>> bool(right < wrong)

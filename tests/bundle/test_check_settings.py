@@ -8,7 +8,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_semise.bundle import check_settings, unknown_settings
 from monai_semise.utils import find_semise_error
-from tests.bundles.harness import workflow
+from tests.bundles.harness import ROOT, workflow
 
 
 def initialize_error(flow):
@@ -79,3 +79,21 @@ def test_monai_still_adds_unknown_settings_without_a_word(tmp_path):
     flow.initialize()
     assert flow.run() == [0.5]
     assert flow.parser["alhpa"] == 0.7
+
+
+@pytest.mark.parametrize("name", ["freeze", "pairs_file", "window"])
+def test_settings_of_a_config_that_is_not_in_use_are_found(tmp_path, name):
+    message = initialize_error(workflow(tmp_path, **{name: None}))
+    assert f'unknown setting "{name}"; it belongs to ' in message
+    assert message.endswith("which this run does not use")
+
+
+def test_settings_of_an_overlay_are_fine_where_it_is_laid_over(tmp_path):
+    workflow(tmp_path, ROOT / "bundles" / "explicit_pairs.json", n_references=2, n_training_pairs=30).initialize()
+
+
+@pytest.mark.parametrize(("name", "text"), [("resume", "false"), ("train__lr_scheduler__none", "true")])
+def test_a_truth_value_that_is_a_text_is_refused(tmp_path, name, text):
+    key = name.replace("__", "::")
+    message = initialize_error(workflow(tmp_path, **{name: text}))
+    assert f'setting "{key}" is the text "{text}"; on the command line, write {text.capitalize()}' in message

@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_semise.comparison import ImageOrder
+from monai_semise.comparison import ImpliedPreference
 from monai_semise.data import PreferencePair
 from monai_semise.losses import ComparisonLoss, cosine_distance, preference_loss
 from monai_semise.networks import LearnedReferenceNet, SemiseNet
@@ -102,7 +102,7 @@ def test_the_reference_is_learned_by_the_preference_term_alone():
     torch.manual_seed(0)
     network = LearnedReferenceNet("resnet10", embedding_dim=8).eval()
     images, target = torch.rand(3, 1, 32, 32), {"index": torch.tensor([4, 7, 5])}
-    order = ImageOrder([PreferencePair(4, 5, 1.0)])  # image 7 was never compared
+    order = ImpliedPreference([PreferencePair(4, 5, 1.0)])  # image 7 was never compared
     loss = ComparisonLoss(order, alpha=0.0, scale=5.0)
     embeddings = network(images)
     distance = cosine_distance(embeddings[:, 1], network.healthy_reference)

@@ -35,6 +35,28 @@ def trained(tmp_path_factory):
     return out, next(folder.glob("data/*/datalist.json"))
 
 
+@pytest.fixture(scope="module")
+def classifier(trained, tmp_path_factory):
+    """Output folder of a small run of the classification bundle on the encoder of the pretraining run."""
+    folder = tmp_path_factory.mktemp("classifier")
+    settings = {
+        "backbone": "resnet10",
+        "image_size": 32,
+        "hidden_channels": [16, 8],
+        "n_resamples": 50,
+        "encoder": str(trained[0] / "encoder.pt"),
+        "datalist": str(trained[1]),
+        "train::trainer::max_epochs": 2,
+        "output_dir": str(folder),
+    }
+    training = ConfigWorkflow(
+        [str(ROOT / "bundles" / "semise_classification.json")], logging_file=False, workflow_type="train", **settings
+    )
+    training.initialize()
+    training.run()
+    return folder
+
+
 @pytest.fixture
 def images(trained, tmp_path):
     """A folder with four phantoms, one file that is no image and one of another size."""
@@ -143,29 +165,11 @@ def test_true_grades_bring_measures_with_intervals_and_baselines(trained, tmp_pa
     assert f"here they hold {10 * covered:.1f} %" in text
 
 
-def test_classification(trained, images, tmp_path):
-    harness_settings = {
-        "backbone": "resnet10",
-        "image_size": 32,
-        "hidden_channels": [16, 8],
-        "n_resamples": 50,
-        "encoder": str(trained[0] / "encoder.pt"),
-        "datalist": str(trained[1]),
-        "train::trainer::max_epochs": 2,
-        "output_dir": str(tmp_path / "classifier"),
-    }
-    training = ConfigWorkflow(
-        [str(ROOT / "bundles" / "semise_classification.json")],
-        logging_file=False,
-        workflow_type="train",
-        **harness_settings,
-    )
-    training.initialize()
-    training.run()
+def test_classification(trained, classifier, tmp_path):
     out = tmp_path / "out"
-    infer("semise_classification_inference", run_dir=tmp_path / "classifier", input=trained[1], output_dir=out)
+    infer("semise_classification_inference", run_dir=classifier, input=trained[1], output_dir=out)
     found = {row["image"]: row for row in rows_of(out / "severity.csv")}
-    expected = [row for row in rows_of(tmp_path / "classifier" / "predictions.csv") if row["section"] == "test"]
+    expected = [row for row in rows_of(classifier / "predictions.csv") if row["section"] == "test"]
     assert len(found) == len(expected) == 10
     for row in expected:
         twin = found[row["image"]]
@@ -310,6 +314,16 @@ def test_rank_command(trained, images, tmp_path, capsys, monkeypatch):
     assert len([line for line in printed if ".png" in line]) == 2
     assert main(["rank", str(images), *arguments, "--config_file", "nowhere.json"]) == 1
     assert "nowhere.json does not exist" in capsys.readouterr().err
+
+
+def test_rank_takes_the_inference_bundle_of_the_run(classifier, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    out = tmp_path / "out"
+    assert main(["rank", str(images), "--run_dir", str(classifier), "--out", str(out)]) == 0
+    assert "probability_0" in rows_of(out / "worklist.csv")[0]
+    (tmp_path / "settings.json").write_text('{"bundle": "semise_segmentation"}')
+    assert main(["rank", str(images), "--run_dir", str(tmp_path), "--out", str(out)]) == 1
+    assert "is a run of semise_segmentation, which gives no severity" in capsys.readouterr().err
 
 
 def test_images_are_prepared_as_in_training():

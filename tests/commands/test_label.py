@@ -58,12 +58,6 @@ def test_without_monai_label(label, tmp_path):
 
 
 @installed
-def test_without_a_model(label):
-    status, said = label("--port", 0)
-    assert (status, said) == (1, "Error: no model: name a packed bundle with --severity, --segmentation, or both\n")
-
-
-@installed
 @pytest.mark.parametrize("bundle", ["missing", "studies"])
 def test_what_is_no_packed_bundle(label, bundle):
     status, said = label("--port", 0, "--severity", bundle)

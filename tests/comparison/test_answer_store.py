@@ -117,7 +117,8 @@ def recorded(tmp_path_factory):
 @given(data=st.data())
 def test_a_file_cut_anywhere_keeps_every_whole_record_and_can_be_continued(recorded, path, data):
     cut = data.draw(st.integers(0, len(recorded)))
-    rubbish = data.draw(st.sampled_from([b"", b"\0\0\0", b'{"id": ', b"\xff"])) if cut < len(recorded) else b""
+    some = [b"", b"\0\0\0", b'{"id": ', b"\xff"] if b"\n" in recorded[:cut] else [b"", b"\0\0\0"]
+    rubbish = data.draw(st.sampled_from(some)) if cut < len(recorded) else b""
     path.write_bytes(recorded[:cut] + rubbish)
     lines = recorded.splitlines()
     n_whole = recorded[:cut].count(b"\n") + (path.read_bytes().split(b"\n")[-1] in lines)
@@ -149,6 +150,21 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(recorded, path, da
     assert path.read_bytes() == content  # left for a person to look at, and free for the next try
     path.write_bytes(recorded)
     AnswerStore(path).close()
+
+
+@pytest.mark.parametrize("content", [b'{"training": []}', b"id,outcome", b"[1, 2]", b'{"id": 7}'])
+def test_a_file_of_something_else_is_left_alone(path, content):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no answer; name another file"):
+        AnswerStore(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("rest", [b"{", b'{"id": "x', b"\0\0\0"])
+def test_what_a_power_failure_leaves_is_taken_off(path, rest):
+    path.write_bytes(rest)
+    AnswerStore(path).close()
+    assert path.read_bytes() == b""
 
 
 def test_no_such_file(path):

@@ -160,7 +160,7 @@ def test_winner(read, winner, preference):
 
 @pytest.mark.parametrize("skip", ["skip", "Skip", " SKIP "])
 def test_skipped_rows_are_left_out(read, skip):
-    assert read(f"{A},{B},{skip}\n{A},{C},b\n") == [PreferencePair(10, 12, 0.0)]
+    assert read(f"{A},{B},{skip}\n{A},{C},b\n{A},not an image,{skip}\n") == [PreferencePair(10, 12, 0.0)]
 
 
 def test_order_of_the_file_and_repeated_comparisons_are_kept(read):

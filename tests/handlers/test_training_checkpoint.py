@@ -58,6 +58,17 @@ def test_resumed_equals_uninterrupted(tmp_path):
     assert second.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
 
 
+def test_the_scale_of_mixed_precision_is_kept(tmp_path):
+    first, second = (Part(tmp_path, METRICS) for _ in range(2))
+    for part, scale in ((first, 8.0), (second, 64.0)):
+        part.trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        part.trainer.scaler.scale(torch.ones(()))  # the scale begins with its first use
+    first.run(2)
+    second.trainer.load_state_dict({"epoch": 0, "epoch_length": 2, "max_epochs": 4})
+    second.run(4)
+    assert second.trainer.scaler.get_scale() == 8.0
+
+
 def test_best_weights_survive_a_resumption_with_worse_epochs(tmp_path):
     Part(tmp_path, METRICS).run(2)
     best = torch.load(tmp_path / "train_best.pt", weights_only=True)

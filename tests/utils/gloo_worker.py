@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from monai_semise.comparison import ImageOrder
+from monai_semise.comparison import ImpliedPreference
 from monai_semise.data import PreferencePair
 from monai_semise.engines import ViewInferer
 from monai_semise.losses import (
@@ -152,7 +152,7 @@ LOSSES = {
     "weighted explicit pairs": (SemiseLoss(0.5), pairs_of),
     "explicit pairs on one rank": (SemiseLoss(0.5), pairs_of_the_first_rank),
     "no explicit pair": (SemiseLoss(0.0), no_pairs),
-    "comparisons": (ComparisonFromAFixedPoint(ImageOrder(COMPARED), grade_weight=0.5), numbers_of),
+    "comparisons": (ComparisonFromAFixedPoint(ImpliedPreference(COMPARED), grade_weight=0.5), numbers_of),
     "supervised contrastive": (LabelledRowsLoss(SupervisedContrastiveLoss()), grades_of),
     "rank-n-contrast": (LabelledRowsLoss(RankNContrastLoss()), grades_of),
     "barlow twins": (ViewPairLoss(CrossCorrelationLoss()), grades_of),

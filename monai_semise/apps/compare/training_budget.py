@@ -67,8 +67,8 @@ def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epoch
         batch_size, n_pairs = (config.get_parsed_content(key) for key in ("batch_size", PAIRS))
         per_pair = _images_per_pair(config, batch_size)
         if n_pairs * per_pair > left:
-            shared[PAIRS] = n_pairs = max(batch_size, round(left / per_pair))
-        each = round(n_pairs * per_pair)
+            shared[PAIRS] = n_pairs = batch_size * max(1, round(left / per_pair / batch_size))
+        each = round(n_pairs // batch_size * batch_size * per_pair)
     else:
         each = _images_per_epoch(config, PHASE_2)
     n_epochs = max(1, round(left / each))

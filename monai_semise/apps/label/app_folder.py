@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from monai_semise.apps.pack.kinds import packed_kind
 from monai_semise.utils import InputError, ensure_writable, write_whole
@@ -38,17 +39,18 @@ def make_app_folder(folder: str | os.PathLike, bundles: Sequence[str | os.PathLi
         the absolute path of the folder.
 
     Raises:
-        InputError: when something is no packed bundle, or there would be none, or two of one purpose.
+        InputError: when something is no packed bundle, or there would be two of one purpose.
     """
     folder = ensure_writable(folder, option="--app")
+    (folder / MODELS).mkdir(exist_ok=True)
     for bundle in map(Path, bundles):
         bundle = bundle.absolute()
         packed_kind(bundle)
         if not (folder / MODELS / bundle.name).exists():
-            shutil.copytree(bundle, folder / MODELS / bundle.name)
+            with TemporaryDirectory(dir=folder, prefix=".") as incoming:
+                shutil.copytree(bundle, Path(incoming) / bundle.name)
+                os.rename(Path(incoming) / bundle.name, folder / MODELS / bundle.name)
     found = sorted(path.name for path in (folder / MODELS).glob("semise_*"))
-    if not found:
-        raise InputError("no model: name a packed bundle with --severity, --segmentation, or both")
     if len([name for name in found if name.startswith("semise_severity")]) > 1:
         raise InputError(f"{folder / MODELS}: holds {' and '.join(found)}; one --app serves one severity bundle")
     with write_whole(folder / "main.py") as stream:

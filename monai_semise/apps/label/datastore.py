@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from monai_semise.apps.datasets.dicom_files import DICOM_SUFFIXES, is_dicom_file
 from monai_semise.transforms import LoadCheckedImage
-from monai_semise.utils import InputError
+from monai_semise.utils import InputError, write_whole
 
 __all__ = ["SharedDatastore", "StudyFolder", "check_name"]
 
@@ -65,6 +66,11 @@ class SharedDatastore(LocalDatastore):
         with self._up_to_date():
             super().update_image_info(image_id, info)
 
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Change what is known of a label."""
+        with self._up_to_date():
+            super().update_label_info(label_id, label_tag, info)
+
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image."""
         self._init_from_datastore_file()
@@ -86,6 +92,16 @@ class SharedDatastore(LocalDatastore):
     def outlines(self) -> dict[str, str]:
         """File of the final label of each image that has one."""
         return {image: self.get_label_uri(image, DefaultLabelTag.FINAL) for image in self.get_labeled_images()}
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        """Write the list of images, whole or not at all: MONAI Label's own, killed on the way, leaves a part of it."""
+        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+        with FileLock(self._lock_file) if lock else nullcontext():
+            self._ignore_event_config = True
+            with write_whole(self._datastore_config_path) as stream:
+                stream.write(content)
+            os.utime(self._datastore_config_path)  # whoever watches the file is told of this, but of no renaming
+            self._config_ts = os.stat(self._datastore_config_path).st_mtime
 
     @contextmanager
     def _up_to_date(self) -> Iterator[None]:
@@ -130,14 +146,19 @@ class StudyFolder(SharedDatastore):
         return str(super().get_image_uri(image_id))
 
     def get_image_uri(self, image_id: str) -> str:
-        """File of an image; a series is converted to NIfTI, for viewers."""
+        """File of an image; a series is converted to NIfTI, for viewers, or remains what it is where its images are no
+        volume, such as the views of a mammography."""
         source = self.source(image_id)
         if not os.path.isdir(source):
             return source
         target = os.path.join(self._datastore_path, CONVERTED, f"{image_id}.nii.gz")
         if not os.path.exists(target):
+            try:
+                converted = dicom_to_nifti(source)
+            except RuntimeError:  # of ITK
+                return source
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.move(dicom_to_nifti(source), target)
+            shutil.move(converted, target)
         return target
 
     def _endings(self) -> tuple[str, ...]:

@@ -51,14 +51,16 @@ def compared_sections(datastore: SharedDatastore, n_grades: int, answers: Sequen
         answers: those on other images, and those that tell nothing, do not count.
     """
     images = set(datastore.list_images())
-    pairs = [answer.pair for answer in answers if answer.preference is not None and images.issuperset(answer.pair)]
+    told = [answer for answer in answers if answer.preference is not None and images.issuperset(answer.pair)]
+    pairs = [answer.pair for answer in told]
+    unequal = [answer.pair for answer in told if answer.preference != 0.5]
     sections = _sections(datastore, {image for pair in pairs for image in pair}, n_grades)
     for name, found in sections.items():
         files = {item["image"] for item in found}
-        if not any(files.issuperset(map(datastore.path, pair)) for pair in pairs):
+        if not any(files.issuperset(map(datastore.path, pair)) for pair in unequal):
             raise InputError(
-                f"no comparison of two images for {name} among {len(pairs)}, since a quarter of the patients are held "
-                "out; compare more images"
+                f"no comparison of two images for {name} among {len(pairs)} in which one is worse, since a quarter of "
+                "the patients are held out; compare more images"
             )
     return sections
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -143,9 +144,21 @@ class SemiseApp(MONAILabelApp):
         return result
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Infer many images; MONAI Label's own divides by the number of GPUs, though there be none."""
+        """Infer many images; one that cannot be read stops no other.
+
+        MONAI Label's own divides by the number of GPUs, though there be none, and stops at the first error where it has
+        one worker.
+        """
         given = request if torch.cuda.is_available() else {**request, "multi_gpu": False, "device": "cpu"}
-        return dict(super().batch_infer(given, datastore))
+
+        def infer(request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+            try:
+                return self.infer(request, datastore)
+            except Exception:
+                logging.getLogger("monai_semise").exception(f"{request['image']}: left out")
+                return {}
+
+        return dict(self._batch_infer(given, datastore or self.datastore(), infer))
 
     def comparisons(self) -> ComparisonSession:
         """The session of comparisons, with all images that are there by now; opened when first wanted.

@@ -10,7 +10,7 @@ from typing import Any
 from cachetools import TTLCache, cached
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.local import LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.datastore.utils.dicom import dicom_web_download_series
 from monailabel.interfaces.datastore import DefaultLabelTag
 
@@ -67,9 +67,16 @@ class StudyArchive(SharedDatastore, DICOMWebDatastore):
         }
 
     def get_image_uri(self, image_id: str) -> str:
-        """File of an image, converted to NIfTI for viewers."""
-        self.source(image_id)
-        return str(super().get_image_uri(image_id))
+        """File of an image, converted to NIfTI for viewers, or the folder of a series whose images are no volume."""
+        source = self.source(image_id)
+        try:
+            return str(super().get_image_uri(image_id))
+        except RuntimeError:  # of ITK
+            with self._up_to_date():
+                image = ImageLabelModel(image=DataModel(info=self._dicom_info(image_id), ext=""))
+                self._datastore.objects.setdefault(image_id, image)
+                self._update_datastore_file()
+            return source
 
 
 def _first(series: dict[str, Any], tag: str) -> str:

@@ -19,6 +19,7 @@ from monai_semise.apps.label.app_folder import COMPARISONS
 from monai_semise.apps.label.datastore import SharedDatastore
 from monai_semise.apps.label.labelled_items import compared_sections, graded_sections, outlined_sections
 from monai_semise.apps.label.packed_model import PackedModel
+from monai_semise.apps.pack.bundle_folder import copy_model_file
 from monai_semise.apps.pack.kinds import KINDS
 from monai_semise.comparison import export_pairs, read_answers
 from monai_semise.utils import InputError, ensure_writable, find_semise_error, load_checkpoint, write_json
@@ -78,7 +79,6 @@ class PackedTrainTask(TrainTask):
         """What to learn from, for the folder of the run."""
 
     def _overrides(self, run: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-        weights = f"monai_semise.utils.load_checkpoint({str(self.model.weights)!r})"
         return {
             "bundle_root": str(self.model.folder),
             "output_dir": str(run),
@@ -86,7 +86,8 @@ class PackedTrainTask(TrainTask):
             "batch_size": given["batch_size"],
             "train::trainer::max_epochs": given["max_epochs"],
             "n_resamples": 100,  # of a report that nobody reads
-            "initialize": [f"$@network.load_state_dict({weights})"],
+            "started_from": str(self.model.weights),
+            "initialize": ["$@network.load_state_dict(monai_semise.utils.load_checkpoint(@started_from))"],
             **({} if self.model.name == "semise_pretrain" else {"encoder": "null"}),
         }
 
@@ -135,11 +136,15 @@ class PackedTrainTask(TrainTask):
         workflow.run()
 
     def _swap(self, run: Path) -> None:
-        """Put the files of a run in place, each whole, the weights last: by them the server sees that they are new."""
-        for name in (*KINDS[self.model.name].files, self.model.weights.name):
-            target = self.model.weights.with_name(name)
-            if (run / name).is_file():
-                shutil.copy(run / name, target.with_suffix(".new"))
+        """Put the files of a run in place when all are copied, the weights last: by them the server sees that they are
+        new."""
+        targets = [self.model.weights.with_name(name) for name in KINDS[self.model.name].files]
+        targets.append(self.model.weights)
+        for target in targets:
+            target.with_suffix(".new").unlink(missing_ok=True)
+            copy_model_file(run / target.name, target.with_suffix(".new"))
+        for target in targets:
+            if target.with_suffix(".new").is_file():
                 os.replace(target.with_suffix(".new"), target)
             else:
                 target.unlink(missing_ok=True)

@@ -79,7 +79,7 @@ def pack_run(
         }
         save_checkpoint(folder / "models" / ENCODER, encoder)
         for file in kind.files:
-            _copy_model_file(run_dir / file, folder / "models" / file)
+            copy_model_file(run_dir / file, folder / "models" / file)
         load_network(folder)  # proves that the weights fit the settings
         exported = [export_network(folder, export) for export in exports]
         text = readme_text(kind, page, settings, _summary(run_dir), [str(p.relative_to(folder)) for p in exported])
@@ -133,7 +133,7 @@ def _write_configs(folder: Path, bundles: Path, name: str, settings: Mapping[str
     return page
 
 
-def _copy_model_file(source: Path, target: Path) -> None:
+def copy_model_file(source: Path, target: Path) -> None:
     """Copy a file that inference reads; of training images, only grades and embeddings."""
     if source.name == "training_embeddings.pt":
         content = load_checkpoint(source)

@@ -25,7 +25,7 @@ __all__ = ["ENCODER", "LOCAL", "inference_config", "metadata", "training_config"
 
 ENCODER = "encoder.pt"
 """File in ``models/`` that training on other images starts from."""
-LOCAL = ("datalist", "encoder", "imagenet_weights", "pairs")
+LOCAL = ("datalist", "encoder", "imagenet_weights", "pairs", "comparisons")
 """Settings that name files of the machine the run was made on."""
 REQUIRED = (
     *("monai-semise", "pytorch-ignite", "nibabel", "pydicom", "itk", "pandas", "scikit-learn"),

@@ -19,11 +19,13 @@ from tests.apps.label.archive import archive, store
 from tests.apps.label.served import AFFINE, image_info, infer_all, server
 from tests.data.dicom_files import write_dicom, write_series
 
-STUDY, SERIES, IMAGE, REPORT = (generate_uid(entropy_srcs=[name]) for name in ("study", "series", "image", "report"))
+STUDY, SERIES, IMAGE, REPORT, VIEWS = (
+    generate_uid(entropy_srcs=[name]) for name in ("study", "series", "image", "report", "views")
+)
 
 
 def put(url, folder):
-    """A CT of three slices, a gray image of another patient, and a report."""
+    """A CT of three slices, a gray image of another patient, two of unlike size in one series, and a report."""
     random = np.random.default_rng(0)
     common = {"StudyInstanceUID": STUDY, "PatientID": "p1", "PatientName": "Doe", "StudyDate": "20260101"}
     common |= {"StudyTime": "120000", "FrameOfReferenceUID": generate_uid(), "SOPClassUID": CTImageStorage}
@@ -35,7 +37,10 @@ def put(url, folder):
     pixels = random.integers(4096, size=(30, 20), dtype=np.uint16)
     write_dicom(folder / "cr.dcm", pixels, SeriesInstanceUID=IMAGE, Modality="CR", **other)
     write_dicom(folder / "sr.dcm", pixels, SeriesInstanceUID=REPORT, Modality="SR", **other)
-    for path in (*sorted((folder / "ct").iterdir()), folder / "cr.dcm", folder / "sr.dcm"):
+    for n, shape in enumerate([(30, 20), (24, 40)]):
+        pixels = random.integers(4096, size=shape, dtype=np.uint16)
+        write_dicom(folder / f"view{n}.dcm", pixels, SeriesInstanceUID=VIEWS, Modality="CR", **other)
+    for path in (*sorted((folder / "ct").iterdir()), *sorted(folder.glob("*.dcm"))):
         store(url, path)
     return volume
 
@@ -62,10 +67,10 @@ def fetched(folder):
 
 def test_images_are_listed_and_fetched_when_they_are_looked_at(served, client):
     url, _, folder = served
-    assert client.info()["datastore"]["total"] == 2  # a report is no image
+    assert client.info()["datastore"]["total"] == 3  # a report is no image
     pair = client.next_sample("informative_pair", {})["pair"]
-    assert set(pair) == {SERIES, IMAGE}
-    assert len({name.removesuffix(".nii.gz") for name in fetched(folder)}) < 2
+    assert set(pair) < {SERIES, IMAGE, VIEWS}
+    assert len({name.removesuffix(".nii.gz") for name in fetched(folder)}) < 3
     shown = requests.get(f"{url}/compare/api/image", params={"id": SERIES}, timeout=60).json()
     assert (shown["slices"], shown["width"], shown["height"]) == (3, 32, 36)
     pixels = requests.get(f"{url}/compare/api/pixels", params={"id": SERIES, "slice": 1}, timeout=60)
@@ -75,18 +80,18 @@ def test_images_are_listed_and_fetched_when_they_are_looked_at(served, client):
 
 def test_severity_is_read_from_the_dicom_files_and_kept(served, client):
     url = served[0]
-    for image, n_images in ((SERIES, 3), (IMAGE, 1)):
+    for image, n_images in ((SERIES, 3), (VIEWS, 2), (IMAGE, 1)):
         found = json.loads(client.infer("severity", image, {})[1])["severity"]
         assert found["n_images"] == n_images
         info = image_info(url, image)
         assert info["severity"] == found
     assert info["PatientID"] == "p2"
-    assert client.next_sample("most_severe", {})["id"] in (SERIES, IMAGE)
+    assert client.next_sample("most_severe", {})["id"] in (SERIES, IMAGE, VIEWS)
 
 
 def test_batch_inference_scores_every_series(served):
     infer_all(served[0], "severity")
-    assert [image_info(served[0], image)["severity"]["n_images"] for image in (SERIES, IMAGE)] == [3, 1]
+    assert [image_info(served[0], image)["severity"]["n_images"] for image in (SERIES, IMAGE, VIEWS)] == [3, 1, 2]
 
 
 def test_outlines_go_to_the_archive_as_dicom_seg(served, client, tmp_path):
@@ -103,7 +108,7 @@ def test_outlines_go_to_the_archive_as_dicom_seg(served, client, tmp_path):
     )
     (segmentation,) = found.json()
     assert segmentation["0020000D"]["Value"] == [STUDY]
-    assert client.info()["datastore"]["total"] == 2
+    assert client.info()["datastore"]["total"] == 3
 
 
 def test_images_are_not_taken_in_here(served):

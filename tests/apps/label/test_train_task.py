@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from PIL import Image
 
 from monai_semise.apps.pack import pack_run
 from monai_semise.comparison import AnswerStore
-from monai_semise.utils import InputError, load_checkpoint
+from monai_semise.utils import InputError, load_checkpoint, write_json
 from tests.apps.pack import runs
 from tests.comparison.data import answer, worse_of
+from tests.utils.limits import disk_of
 
 pytest.importorskip("monailabel")
 
@@ -44,7 +46,7 @@ def studies(tmp_path):
 def packed(tmp_path, run):
     """The packed model of a run, in the folder of an app."""
     bundle = pack_run(run, tmp_path / "packed", runs.BUNDLES)
-    folder = make_app_folder(tmp_path / "app", [bundle])
+    folder = make_app_folder(tmp_path / "jane@hospital.org" / "app", [bundle])
     return PackedModel(folder / "model" / bundle.name), folder
 
 
@@ -73,6 +75,8 @@ def test_a_better_model_is_taken_and_one_that_is_not_better_is_not(severity, stu
     assert first["before"] < first["after"] == 1.0  # nothing can be better
     assert "Epoch 4 of 4" in capsys.readouterr().out
     assert score(model, studies) != scored
+    neighbours = load_checkpoint(model.weights.with_name("training_embeddings.pt"))
+    assert neighbours["images"][0] == "training image 1"  # no file of the studies is named
     kept = model.weights.read_bytes()
     second = task({"max_epochs": 1, "batch_size": 8}, studies)
     assert not second["taken"]
@@ -100,6 +104,41 @@ def test_it_learns_from_comparisons(severity, studies):
     assert result["after"] > 0.9
     assert "healthy_reference" in load_checkpoint(model.weights)
     assert len(set(score(model, studies))) == len(GRADES)
+
+
+def test_an_image_that_nobody_could_judge_does_not_matter(severity, studies):
+    model, folder = severity
+    with AnswerStore(folder / COMPARISONS) as store:
+        pairs = random.Random(0).sample([*itertools.combinations(sorted(GRADES)[1:], 2)], 250)
+        for n, pair in enumerate(pairs):
+            store.add(answer(n, *pair, outcome=worse_of(pair, GRADES)))
+        store.add(answer("unclear", "p00", "p01", outcome="cannot_tell"))
+    result = ComparisonTrainTask(model, folder)({"max_epochs": 1, "batch_size": 16}, studies)
+    assert 0 <= result["before"] <= 1
+
+
+def test_equal_images_alone_order_nothing(severity, studies):
+    model, folder = severity
+    with AnswerStore(folder / COMPARISONS) as store:
+        for n, pair in enumerate(itertools.combinations(GRADES, 2)):
+            store.add(answer(n, *pair, outcome="equal"))
+    with pytest.raises(InputError, match="no comparison of two images for training among 630 in which one is worse"):
+        ComparisonTrainTask(model, folder)({}, studies)
+
+
+def test_a_swap_that_fails_changes_nothing(severity, tmp_path):
+    model, folder = severity
+    write_json(model.weights.with_name("calibration.json"), {"of": "the old model"})
+    before = {file.name: file.read_bytes() for file in model.weights.parent.iterdir()}
+    run = tmp_path / "better"
+    shutil.copytree(tmp_path / "run", run)  # has no calibration
+    with disk_of(1000), pytest.raises(OSError, match="File too large"):
+        GradeTrainTask(model, folder)._swap(run)
+    after = {file.name: file.read_bytes() for file in model.weights.parent.iterdir() if file.suffix != ".new"}
+    assert after == before
+    GradeTrainTask(model, folder)._swap(run)
+    assert not model.weights.with_name("calibration.json").exists()
+    assert not list(model.weights.parent.glob("*.new"))
 
 
 def test_too_little_to_learn_from(severity, studies, tmp_path):

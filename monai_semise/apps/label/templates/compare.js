@@ -98,7 +98,8 @@ function take({ pair: next, progress }) {
   $("who").textContent = `Rater: ${rater}`;
   $("bar").max = progress.expected;
   $("bar").value = Math.min(progress.answered_by_all, progress.expected);
-  $("count").textContent = `${progress.answered} by you, ${progress.answered_by_all} of about ${progress.expected} in all`;
+  const drawn = progress.left_out ? `; ${progress.images} of ${progress.images + progress.left_out} images` : "";
+  $("count").textContent = `${progress.answered} by you, ${progress.answered_by_all} of about ${progress.expected} in all${drawn}`;
   pair = next;
   show(pair ? "work" : "done");
   if (pair) load();
@@ -338,7 +339,13 @@ $("name").addEventListener("submit", (event) => {
   localStorage.setItem("rater", rater);
   start();
 });
-$("leave").addEventListener("click", () => { localStorage.removeItem("rater"); pair = null; $("rater").value = ""; show("name"); });
+$("leave").addEventListener("click", () => {
+  if (pending) return trouble("Send the last answer first.", true);
+  localStorage.removeItem("rater");
+  pair = null;
+  $("rater").value = "";
+  show("name");
+});
 $("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = new URLSearchParams({ username: $("user").value, password: $("password").value });

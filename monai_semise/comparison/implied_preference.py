@@ -13,14 +13,14 @@ from monai_semise.comparison.bradley_terry import fit_bradley_terry
 from monai_semise.data import PreferencePair
 from monai_semise.utils import InputError
 
-__all__ = ["ImageOrder"]
+__all__ = ["ImpliedPreference"]
 
 MOST_IMAGES = 5000
 """Images whose covariance is worth its memory and time."""
 
 
-class ImageOrder:
-    r"""The order of compared images, and how sure it is: an answer for every pair of them, asked or not.
+class ImpliedPreference:
+    r"""What comparisons imply of every pair of the compared images, asked or not.
 
     Answers on neighbours order all images (:func:`monai_semise.comparison.fit_bradley_terry`). That order speaks of
     distant images too, and outvotes single mistakes. With the posterior of the difference of two severities, of mean
@@ -36,7 +36,7 @@ class ImageOrder:
         InputError: with fewer than two images, or more than :data:`MOST_IMAGES`.
 
     Example:
-        >>> order = ImageOrder([PreferencePair(7, 3, 1.0), PreferencePair(3, 5, 1.0)])
+        >>> order = ImpliedPreference([PreferencePair(7, 3, 1.0), PreferencePair(3, 5, 1.0)])
         >>> order.images
         [3, 5, 7]
         >>> pairs, preference = order.pairs(torch.tensor([7, 5, 6]))  # 6 was never compared

@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import dblquad
 from scipy.special import expit
 
-from monai_semise.comparison import ImageOrder, fit_bradley_terry
+from monai_semise.comparison import ImpliedPreference, fit_bradley_terry
 from monai_semise.data import PreferencePair
 from monai_semise.losses import rank_n_contrast_loss
 from monai_semise.losses.comparison import ComparisonLoss
@@ -28,13 +28,13 @@ def test_the_preference_is_the_mean_over_the_posterior():
         return np.exp(-offset @ precision @ offset / 2) / (2 * np.pi * np.sqrt(np.linalg.det(posterior.covariance)))
 
     exact, _ = dblquad(lambda y, x: expit(x - y) * density(y, x), -12, 12, -12, 12, epsabs=1e-4)
-    order = ImageOrder(pairs)
+    order = ImpliedPreference(pairs)
     assert order.pairs(torch.tensor([4, 9]))[1].item() == pytest.approx(exact, abs=0.01)
     assert order.pairs(torch.tensor([9, 4]))[1].item() == pytest.approx(1 - exact, abs=0.01)
 
 
 def test_all_compared_images_of_a_batch_are_paired():
-    order = ImageOrder(CHAIN)
+    order = ImpliedPreference(CHAIN)
     index = torch.tensor([18, 11, 10, 99, 14, 0])  # 11, 99 and 0 were never compared
     pairs, preference = order.pairs(index)
     assert pairs.tolist() == [[0, 2], [0, 4], [2, 4]]
@@ -46,14 +46,14 @@ def test_all_compared_images_of_a_batch_are_paired():
 
 
 def test_distant_images_are_told_apart_with_more_confidence():
-    _, preference = ImageOrder(CHAIN).pairs(torch.tensor([10, 12, 16, 20]))
+    _, preference = ImpliedPreference(CHAIN).pairs(torch.tensor([10, 12, 16, 20]))
     near, middle, far = preference[:3].tolist()  # of the first with the others
     assert 0.5 > near > middle > far > 0
 
 
 @pytest.mark.parametrize("index", [[99], [10], [99, 10]])
 def test_nothing_to_compare(index):
-    order, index = ImageOrder(CHAIN), torch.tensor(index)
+    order, index = ImpliedPreference(CHAIN), torch.tensor(index)
     pairs, preference = order.pairs(index)
     assert pairs.shape == (0, 2)
     assert preference.shape == (0,)
@@ -64,7 +64,7 @@ def test_nothing_to_compare(index):
 
 
 def test_images_of_like_severity_are_drawn_together():
-    order, index = ImageOrder(CHAIN), torch.tensor([10, 20, 99, 14])
+    order, index = ImpliedPreference(CHAIN), torch.tensor([10, 20, 99, 14])
     embeddings = torch.randn(2, 4, 2, 8)
     loss = ComparisonLoss(order, grade_weight=1.0)
     loss(embeddings, {"index": index})
@@ -75,4 +75,4 @@ def test_images_of_like_severity_are_drawn_together():
 @pytest.mark.parametrize(("pairs", "found"), [([], 0), ([PreferencePair(n, n + 1, 1.0) for n in range(5000)], 5001)])
 def test_what_cannot_be_ordered(pairs, found):
     with pytest.raises(InputError, match=f"comparisons of {found} training images, where 2 to 5000 can be ordered"):
-        ImageOrder(pairs)
+        ImpliedPreference(pairs)
