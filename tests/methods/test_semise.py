@@ -19,9 +19,12 @@ def test_learns(tmp_path, name):
     assert_learns(tmp_path, name, **{"epochs": 4, "discriminate__trainer__max_epochs": 1, **SHORT.get(name, {})})
 
 
-@pytest.mark.parametrize(("name", "alpha"), [("semise", 0.5), ("semise-0.7", 0.7), ("semise-paper", 0.5)])
-def test_semise_joins_its_terms(tmp_path, name, alpha):
-    flow = start(tmp_path, name, n_training_pairs=30)
+@pytest.mark.parametrize(
+    ("name", "alpha", "settings"),
+    [("semise", 0.5, {}), ("semise-0.7", 0.7, {}), ("semise-paper", 0.5, {"n_training_pairs": 30})],
+)
+def test_semise_joins_its_terms(tmp_path, name, alpha, settings):
+    flow = start(tmp_path, name, **settings)
     images, target = first_batch(flow)
     loss = loss_of(flow, images, target)
     terms = part(flow, "train::loss").terms
