@@ -82,7 +82,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--bundles", type=Path, default=Path("bundles"), help="folder of the shipped configs (default bundles)"
     )
     parser.add_argument(
-        "--n_resamples", type=int, default=1000, metavar="N", help="of the bootstrap by patient (default 1000)"
+        "--n_resamples",
+        type=int,
+        metavar="N",
+        help="of the bootstrap by patient (default: 200 for each row of the table, at least 1000)",
     )
     parser.add_argument("--dry_run", action="store_true", help="show what would be run, and do nothing")
     return parser

@@ -32,7 +32,7 @@ class ComparisonOptions:
         overlays: configs laid over every bundle.
         segmentation: whether to segment, where the datalist has masks.
         jobs: runs at once; None takes one for each GPU, or one.
-        n_resamples: of the bootstrap by patient.
+        n_resamples: of the bootstrap by patient; None takes as many as the rows of the tables need.
 
     Raises:
         InputError: when a number is out of range.
@@ -53,7 +53,7 @@ class ComparisonOptions:
     overlays: tuple[Path, ...] = ()
     segmentation: bool = True
     jobs: int | None = None
-    n_resamples: int = 1000
+    n_resamples: int | None = None
 
     def __post_init__(self) -> None:
         for option, number in (

@@ -12,7 +12,11 @@ from torch import Tensor
 
 from monai_semise.metrics.bootstrap import group_numbers
 
-__all__ = ["Separability", "holm", "paired_p_value", "patient_weights", "separate_from_best"]
+__all__ = ["LEVEL", "Separability", "holm", "paired_p_value", "patient_weights", "separate_from_best"]
+
+
+LEVEL = 0.05
+"""Below it, a corrected p-value tells apart."""
 
 
 class Separability(NamedTuple):
@@ -27,7 +31,7 @@ class Separability(NamedTuple):
     p_values: dict[str, float]
     """Of the difference of every other to the best, corrected for their number."""
 
-    def tied(self, level: float = 0.05) -> list[str]:
+    def tied(self, level: float = LEVEL) -> list[str]:
         """Those that the test does not tell apart from the best."""
         return [name for name, p_value in self.p_values.items() if p_value >= level]
 

@@ -24,7 +24,7 @@ from monai_semise.apps.compare.run_results import (
     read_mask_scores,
     read_predictions,
 )
-from monai_semise.apps.compare.separability import patient_weights
+from monai_semise.apps.compare.separability import LEVEL, patient_weights
 from monai_semise.apps.compare.stage import Stage, state_of
 from monai_semise.apps.evaluation_table import SHOWN
 from monai_semise.metrics import (
@@ -39,10 +39,9 @@ __all__ = ["alpha_table", "classification_table", "segmentation_table"]
 
 Failures = Mapping[Path, str]
 NOT_RUN = "not run"
-FOOT = (
-    "Mean over seeds (n = {n}) ± half width of its 95 % interval (Student's t); compared by a bootstrap over test "
-    "patients that is paired and Holm-corrected."
-)
+FEWEST_RESAMPLES = 1000
+RESAMPLES_A_ROW = 200
+"""The smallest p-value that resamples can show, 2 / (R + 1), is multiplied by the number of comparisons."""
 
 
 def classification_table(
@@ -72,7 +71,7 @@ def classification_table(
         }
         runs |= {name: [_measures(prediction, y) for prediction in made[name]] for name in BASELINE_NAMES}
         rows += measured_rows(share, runs, columns, weight, notes)
-    foot = f"{len(y)} test images. {FOOT.format(n=options.n_seeds)}"
+    foot = f"{len(y)} test images. {_foot(plan, options)}"
     return ResultTable("Table 1: severity classification", columns, rows, foot)
 
 
@@ -84,7 +83,7 @@ def alpha_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> R
     for share in options.shares:
         runs, notes = _classification_runs(plan, plan.alpha_methods, share, failures, y, known_only=True)
         rows += measured_rows(share, runs, columns, weight, notes)
-    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, FOOT.format(n=options.n_seeds))
+    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, _foot(plan, options))
 
 
 def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable | None:
@@ -106,13 +105,13 @@ def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failure
         if len(structures) > 1:
             each = [Column(f"{structure}_{name}", True) for structure in structures for name in ("iou", "dice")]
             columns = [*columns[:2], *each]
-        weight = patient_weights(every[0].groups, options.n_resamples)
+        weight = patient_weights(every[0].groups, _n_resamples(plan, options))
         runs: dict[str, list[Run]] = {name: [_mask_measures(score) for score in own] for name, own in scores.items()}
         first = next(own for own in stages.values() if own)
         runs[CONSTANT] = [_constant_measures(read_constant_mask(stage.folder), structures) for stage in first]
         rows += measured_rows(share, runs, columns, weight, notes, unmarked=[CONSTANT])
     foot = (
-        f"{n_images} test images, means over those that show the structure. {FOOT.format(n=options.n_seeds)} One mask "
+        f"{n_images} test images, means over those that show the structure. {_foot(plan, options)} One mask "
         f"for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
     )
     return ResultTable("Table 2: segmentation", columns, rows, foot)
@@ -167,7 +166,26 @@ def _known(content: Mapping[str, Any]) -> Tensor:
 
 
 def _weights(plan: Plan, options: ComparisonOptions) -> Tensor:
-    return patient_weights([group_of(item) for item in plan.test], options.n_resamples)
+    return patient_weights([group_of(item) for item in plan.test], _n_resamples(plan, options))
+
+
+def _n_rows(plan: Plan) -> int:
+    return len(plan.methods) + len(BASELINE_NAMES)
+
+
+def _n_resamples(plan: Plan, options: ComparisonOptions) -> int:
+    return options.n_resamples or max(FEWEST_RESAMPLES, RESAMPLES_A_ROW * _n_rows(plan))
+
+
+def _foot(plan: Plan, options: ComparisonOptions) -> str:
+    text = (
+        f"Mean over seeds (n = {options.n_seeds}) ± half width of its 95 % interval (Student's t); compared by a "
+        "bootstrap over test patients that is paired and Holm-corrected."
+    )
+    n_resamples, n_compared = _n_resamples(plan, options), _n_rows(plan) - 1
+    if 2 * n_compared / (n_resamples + 1) < LEVEL:
+        return text
+    return f"{text} {n_resamples} resamples are too few to tell the best of {n_compared + 1} rows from any other."
 
 
 def _measures(prediction: GradePrediction, y: Tensor) -> Run:

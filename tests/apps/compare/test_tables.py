@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, f1_score
@@ -78,6 +80,20 @@ def test_equal_predictors_are_not_separable(given):
     cells = [of(table, 1.0, method).cells["accuracy"] for method in ("simclr", "semise")]
     assert [cell.mark for cell in cells] == ["best", "tied"]
     assert cells[1].p_value == 1
+
+
+@pytest.mark.parametrize(("n_resamples", "enough"), [(199, False), (200, True), (None, True)])
+def test_too_few_resamples_are_said(given, n_resamples, enough):
+    plan = make_plan(given)
+    table = classification_table(plan, dataclasses.replace(given, n_resamples=n_resamples), {}, forests(plan))
+    assert ("199 resamples are too few to tell the best of 6 rows from any other" in table.foot) != enough
+
+
+def test_many_methods_get_more_resamples(given):
+    plan = make_plan(dataclasses.replace(given, methods="all", n_resamples=None))
+    table = classification_table(plan, dataclasses.replace(given, n_resamples=None), {}, forests(plan))
+    assert len(plan.methods) > 20
+    assert "too few" not in table.foot
 
 
 def test_segmentation(given):
