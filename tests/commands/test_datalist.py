@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -751,7 +752,8 @@ def test_command_in_a_process(tmp_path):
 def test_interrupted(tmp_path, many):
     """By Ctrl-C, which goes to the processes that read the images, too."""
     options = ("--root", many, "--out", tmp_path / "new" / "d.json", "--num_workers", "2")
-    process = start("datalist", "medmnist", *options, start_new_session=True)
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to it
+    process = start("datalist", "medmnist", *options, start_new_session=True, preexec_fn=heeded)
     shown = ""
     while shown.count("Checking images") < 3:  # among the checks: the bar has moved twice
         read = process.stderr.read(1)

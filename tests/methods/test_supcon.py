@@ -39,7 +39,8 @@ def test_every_weight_gets_a_gradient_and_batches_hold_graded_images_alone(tmp_p
 
 @pytest.mark.parametrize("name", ["supcon-2", "supcon-n", "supcon-2-pairs", "supcon-n-pairs"])
 def test_loss_is_the_one_that_it_names_with_the_classes_that_it_names(tmp_path, name):
-    flow = start(tmp_path, name, supcon_temperature=0.3, margin=0.8)
+    setting = {"margin": 0.8} if name.endswith("pairs") else {"supcon_temperature": 0.3}
+    flow = start(tmp_path, name, **setting)
     images, target = first_batch(flow)
     value = loss_of(flow, images, target)
     rows = part(flow, "train::inferer")(images, part(flow, "network"))[:, :, CONTRAST].flatten(0, 1)
