@@ -58,6 +58,7 @@ class ImpliedPreference:
         posterior = fit_bradley_terry(
             len(self.images), [pair._replace(a=number[pair.a], b=number[pair.b]) for pair in pairs]
         )
+        self._numbers = torch.tensor(self.images)
         self._mean = torch.from_numpy(posterior.mean).float()
         self._covariance = torch.from_numpy(posterior.covariance).float()
 
@@ -91,8 +92,9 @@ class ImpliedPreference:
 
     def _find(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Positions of the compared images in a batch, and their rows in the tables."""
-        self._mean, self._covariance = self._mean.to(index.device), self._covariance.to(index.device)
-        images = torch.tensor(self.images, device=index.device)
-        row = torch.searchsorted(images, index).clamp(max=len(images) - 1)
-        position = (images[row] == index).nonzero().squeeze(1)
+        self._numbers, self._mean, self._covariance = (
+            table.to(index.device) for table in (self._numbers, self._mean, self._covariance)
+        )
+        row = torch.searchsorted(self._numbers, index).clamp(max=len(self._numbers) - 1)
+        position = (self._numbers[row] == index).nonzero().squeeze(1)
         return position, row[position]

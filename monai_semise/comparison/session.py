@@ -106,7 +106,7 @@ class ComparisonSession:
         self._leases = PairLeases(lease_seconds)
         self._random = np.random.default_rng(seed)
         self.images: dict[str, str] = {}
-        self.n_left_out = 0
+        self._given: dict[str, str] = {}
         self.set_images(images)
 
     def set_images(self, images: Mapping[str, str]) -> None:
@@ -123,8 +123,9 @@ class ComparisonSession:
             except UnicodeEncodeError:
                 raise InputError(f"comparison: the image id {name!r} is not UTF-8; rename the file") from None
         with self._lock:
-            chosen = self._chosen(images)
-            self.n_left_out = len(images) - len(chosen)
+            if images == self._given:
+                return
+            self._given, chosen = dict(images), self._chosen(images)
             if chosen == self.images:
                 return
             self.images = chosen
@@ -165,8 +166,10 @@ class ComparisonSession:
             answer = Answer(id, image_a, image_b, outcome, rater, _now(), seconds)
             lease = self._leases.of(rater)
             offered = lease is not None and set(lease[:2]) == {image_a, image_b}
-            known = any(one.rater == rater and one.pair == answer.pair for one in self.answers)
-            if id not in self.store and known and not offered:
+            sent_again = id in self.store
+            if not (offered or sent_again) and any(
+                (one.rater, one.pair) == (rater, answer.pair) for one in self.answers
+            ):
                 raise InputError("pair: you have answered it already, perhaps in another window")
             if self.store.add(answer):
                 if offered:
@@ -211,7 +214,7 @@ class ComparisonSession:
                 "answered_by_all": len(answers),
                 "expected": round(len(self.images) * math.log2(len(self.images))),
                 "images": len(self.images),
-                "left_out": self.n_left_out,
+                "left_out": len(self._given) - len(self.images),
             }
 
     def ranking(self) -> list[dict[str, Any]]:

@@ -89,7 +89,9 @@ def test_settings_of_a_config_that_is_not_in_use_are_found(tmp_path, name):
 
 
 def test_settings_of_an_overlay_are_fine_where_it_is_laid_over(tmp_path):
-    workflow(tmp_path, ROOT / "bundles" / "explicit_pairs.json", n_references=2, n_training_pairs=30).initialize()
+    flow = workflow(tmp_path, ROOT / "bundles" / "explicit_pairs.json", n_references=2, n_training_pairs=30)
+    flow.initialize()
+    assert len(flow.parser.get_parsed_content("pairs")) == 30
 
 
 @pytest.mark.parametrize(("name", "text"), [("resume", "false"), ("train__lr_scheduler__none", "true")])

@@ -57,7 +57,8 @@ def classification_table(
     """
     n_grades = len(plan.grade_names)
     columns = [Column(name, MEASURES[name].higher_is_better) for name in SHOWN]
-    weight, y = _weights(plan, options), _grades(plan)
+    n_compared = len(plan.methods) + len(BASELINE_NAMES)
+    weight, y = _weights(plan, options, n_compared), _grades(plan)
     rows: list[Row] = []
     for share in options.shares:
         runs, notes = _classification_runs(plan, plan.methods, share, failures, y)
@@ -71,19 +72,20 @@ def classification_table(
         }
         runs |= {name: [_measures(prediction, y) for prediction in made[name]] for name in BASELINE_NAMES}
         rows += measured_rows(share, runs, columns, weight, notes)
-    foot = f"{len(y)} test images. {_foot(plan, options)}"
+    foot = f"{len(y)} test images. {_foot(options, n_compared)}"
     return ResultTable("Table 1: severity classification", columns, rows, foot)
 
 
 def alpha_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable:
     """What the runs of different alpha come to; the rows are in the order of the alphas."""
     columns = [Column("macro_f1", True)]
-    weight, y = _weights(plan, options), _grades(plan)
+    n_compared = len(plan.alpha_methods)
+    weight, y = _weights(plan, options, n_compared), _grades(plan)
     rows: list[Row] = []
     for share in options.shares:
         runs, notes = _classification_runs(plan, plan.alpha_methods, share, failures, y, known_only=True)
         rows += measured_rows(share, runs, columns, weight, notes)
-    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, _foot(plan, options))
+    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, _foot(options, n_compared))
 
 
 def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable | None:
@@ -105,14 +107,14 @@ def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failure
         if len(structures) > 1:
             each = [Column(f"{structure}_{name}", True) for structure in structures for name in ("iou", "dice")]
             columns = [*columns[:2], *each]
-        weight = patient_weights(every[0].groups, _n_resamples(plan, options))
+        weight = patient_weights(every[0].groups, _n_resamples(options, len(plan.methods)))
         runs: dict[str, list[Run]] = {name: [_mask_measures(score) for score in own] for name, own in scores.items()}
         first = next(own for own in stages.values() if own)
         runs[CONSTANT] = [_constant_measures(read_constant_mask(stage.folder), structures) for stage in first]
         rows += measured_rows(share, runs, columns, weight, notes, unmarked=[CONSTANT])
     foot = (
-        f"{n_images} test images, means over those that show the structure. {_foot(plan, options)} One mask "
-        f"for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
+        f"{n_images} test images, means over those that show the structure. {_foot(options, len(plan.methods))} One "
+        f"mask for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
     )
     return ResultTable("Table 2: segmentation", columns, rows, foot)
 
@@ -165,27 +167,23 @@ def _known(content: Mapping[str, Any]) -> Tensor:
     return torch.tensor([item["severity"] for item in content["training"]])
 
 
-def _weights(plan: Plan, options: ComparisonOptions) -> Tensor:
-    return patient_weights([group_of(item) for item in plan.test], _n_resamples(plan, options))
+def _weights(plan: Plan, options: ComparisonOptions, n_compared: int) -> Tensor:
+    return patient_weights([group_of(item) for item in plan.test], _n_resamples(options, n_compared))
 
 
-def _n_rows(plan: Plan) -> int:
-    return len(plan.methods) + len(BASELINE_NAMES)
+def _n_resamples(options: ComparisonOptions, n_compared: int) -> int:
+    return options.n_resamples or max(FEWEST_RESAMPLES, RESAMPLES_A_ROW * n_compared)
 
 
-def _n_resamples(plan: Plan, options: ComparisonOptions) -> int:
-    return options.n_resamples or max(FEWEST_RESAMPLES, RESAMPLES_A_ROW * _n_rows(plan))
-
-
-def _foot(plan: Plan, options: ComparisonOptions) -> str:
+def _foot(options: ComparisonOptions, n_compared: int) -> str:
     text = (
         f"Mean over seeds (n = {options.n_seeds}) ± half width of its 95 % interval (Student's t); compared by a "
         "bootstrap over test patients that is paired and Holm-corrected."
     )
-    n_resamples, n_compared = _n_resamples(plan, options), _n_rows(plan) - 1
-    if 2 * n_compared / (n_resamples + 1) < LEVEL:
+    n_resamples = _n_resamples(options, n_compared)
+    if 2 * (n_compared - 1) / (n_resamples + 1) < LEVEL:
         return text
-    return f"{text} {n_resamples} resamples are too few to tell the best of {n_compared + 1} rows from any other."
+    return f"{text} {n_resamples} resamples are too few to tell the best of {n_compared} rows from any other."
 
 
 def _measures(prediction: GradePrediction, y: Tensor) -> Run:
