@@ -48,6 +48,20 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--alphas", default="", help="also vary alpha of SEMISE, for Fig. 3, such as 0,0.25,0.5,0.75,1 (default none)"
     )
     parser.add_argument(
+        "--tune",
+        action="append",
+        default=[],
+        metavar="NAME=V1,V2",
+        help="settings of pretraining that every method tries before its runs, or METHOD/NAME=V1,V2 that one tries in "
+        "their place; can be repeated, then every combination is tried. All try as many (default: as shipped)",
+    )
+    parser.add_argument(
+        "--tune_by",
+        default=ComparisonOptions.tune_by,
+        metavar="MEASURE",
+        help=f"of the validation images, by which the best is taken (default {ComparisonOptions.tune_by})",
+    )
+    parser.add_argument(
         "--beside",
         type=Path,
         nargs="+",
@@ -102,6 +116,8 @@ def run(arguments: argparse.Namespace) -> None:
         bundles=arguments.bundles,
         alphas=_numbers(arguments.alphas, "alphas"),
         beside=tuple(arguments.beside),
+        tune=tuple(arguments.tune),
+        tune_by=arguments.tune_by,
         epochs=arguments.epochs,
         classification_epochs=arguments.classification_epochs,
         segmentation_epochs=arguments.segmentation_epochs,

@@ -126,6 +126,41 @@ def test_dry_run_does_nothing(phantoms, tmp_path, bundles, capsys):
     assert any("cannot run" in line and "NoSuch" in line for line in lines)
 
 
+def test_every_method_is_tuned_before_its_runs(phantoms, tmp_path, bundles, capsys):
+    out = tmp_path / "results"
+    given = ["--methods", "simclr,bad", "--no-segmentation", "--tune", "head_lr=0.001,0.02", "--tune_by", "maee"]
+    assert main(options(phantoms(), out, bundles, *given, "--dry_run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("python -m monai.bundle run") for line in lines) == 2 * 2 * 2
+    assert lines[-1].startswith("# then all seeds with the settings chosen")
+
+    assert main(options(phantoms(), out, bundles, *given)) == 0
+    trials = list(csv.DictReader((out / "tuning.csv").open(newline="")))
+    assert [(trial["method"], trial["settings"]) for trial in trials] == [
+        (method, f"head_lr={rate}") for method in ("simclr", "bad") for rate in ("0.001", "0.02")
+    ]
+    simclr = trials[:2]
+    assert sum(int(trial["chosen"]) for trial in simclr) == 1
+    taken = min(simclr, key=lambda trial: float(trial["validation_maee"]))
+    assert taken["chosen"] == "1"
+    assert all("NoSuch" in trial["error"] for trial in trials[2:])
+    content = json.loads((out / "comparison.json").read_text())
+    runs = [s for s in content["stages"] if (s["method"], s["stage"]) == ("simclr", "pretrain")]
+    rate = taken["settings"].partition("=")[2]
+    assert [f"--head_lr {rate} " in run["command"] + " " for run in runs] == [True, True]
+    assert any("every method tried 2 candidates" in line for line in content["budget"])
+    row = next(row for row in content["tables"]["table1"]["rows"] if row["method"] == "bad")
+    assert row["note"].startswith("failed: tuning: ")
+    page = (out / "comparison.html").read_text()
+    assert "<h2>Tuning</h2>" in page
+    assert "head_lr=0.001" in page
+
+    capsys.readouterr()
+    assert main(options(phantoms(), out, bundles, *given, "--dry_run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("simclr" in line and "(finished)" in line for line in lines) == 2 * 2 + 2 * 2
+
+
 def test_the_overlay_is_laid_over_every_bundle_and_the_method_over_it(phantoms, tmp_path, bundles, capsys):
     fundus = bundles / "fundus.json"
     assert main(options(phantoms(), tmp_path / "out", bundles, "--dry_run", "--overlay", str(fundus))) == 0

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,21 @@ from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.page import write_comparison_page
 from monai_semise.apps.compare.plan import Plan, make_plan
 from monai_semise.apps.compare.result_table import ResultTable
-from monai_semise.apps.compare.scheduler import device_slots, run_stages
+from monai_semise.apps.compare.scheduler import Environment, device_slots, run_stages
 from monai_semise.apps.compare.stage import read_record, state_of
 from monai_semise.apps.compare.stage_configs import read_stage_config
 from monai_semise.apps.compare.stage_process import StageProcess
 from monai_semise.apps.compare.table_files import write_table
 from monai_semise.apps.compare.tables import alpha_table, classification_table, segmentation_table
 from monai_semise.apps.compare.thumbnail_forest import ThumbnailForest
+from monai_semise.apps.compare.tuning import (
+    Tuned,
+    Tuning,
+    choose_settings,
+    make_tuning,
+    tried_settings,
+    write_trials,
+)
 from monai_semise.data import write_datalist
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.metrics import GradePrediction
@@ -40,7 +48,8 @@ __all__ = ["compare_methods", "plan_lines"]
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "scipy", "scikit-learn")
 LOCK = "running.lock"
-SOMETIMES = ("table2.*", "fig2_heat_maps.*", "fig3_alpha.*", "label_efficiency.*", "embedding.*")
+TRIALS = "tuning.csv"
+SOMETIMES = (TRIALS, "table2.*", "fig2_heat_maps.*", "fig3_alpha.*", "label_efficiency.*", "embedding.*")
 """Files that not every comparison writes."""
 
 
@@ -58,11 +67,11 @@ def compare_methods(options: ComparisonOptions) -> Path:
     beside = {name: line for folder in options.beside for name, line in read_alpha_lines(folder).items()}
     ensure_writable(options.out, option="--out")
     with _alone_in(options.out) as kept_open:
-        plan = make_plan(options)
-        for budget in plan.budgets:
-            write_datalist(budget.path, budget.content)
         slots = device_slots(options.jobs)
-        failures = run_stages(plan.stages, slots, StageProcess(kept_open))
+        processes = StageProcess(kept_open)
+        tuned = _tune(options, slots, processes) if options.tune else None
+        plan = make_plan(options, {} if tuned is None else tuned.chosen)
+        failures = _run(plan, slots, processes)
         forests = _forests(plan, options, len(slots))
         classification = classification_table(plan, options, failures, forests)
         segmentation = segmentation_table(plan, options, failures)
@@ -71,10 +80,12 @@ def compare_methods(options: ComparisonOptions) -> Path:
         for pattern in SOMETIMES:
             for file in options.out.glob(pattern):
                 file.unlink()  # of an earlier start with other options
+        if tuned is not None:
+            write_trials(tuned.trials, options.tune_by, options.out / TRIALS)
         for stem, table in tables.items():
             write_table(table, options.out, stem)
         shown = {**tables, **({} if alpha is None else {FIG3: alpha})}
-        facts = _facts(plan, options, failures)
+        facts = _facts(plan, options, failures, tuned)
         content = {**facts, "tables": {stem: _as_json(table) for stem, table in shown.items()}}
         lines = {} if alpha is None else {**alpha_lines(content), **beside}
         pictures = draw_figures(plan, options, classification, alpha, lines)
@@ -82,10 +93,33 @@ def compare_methods(options: ComparisonOptions) -> Path:
         return write_comparison_page(options.out, len(plan.test), shown, pictures, facts)
 
 
+def _tune(options: ComparisonOptions, slots: Sequence[Environment], processes: StageProcess) -> Tuned:
+    tuning = make_tuning(options)
+    return choose_settings(tuning, _run(tuning.plan, slots, processes))
+
+
+def _run(plan: Plan, slots: Sequence[Environment], processes: StageProcess) -> dict[Path, str]:
+    for budget in plan.budgets:
+        write_datalist(budget.path, budget.content)
+    return run_stages(plan.stages, slots, processes)
+
+
 def plan_lines(options: ComparisonOptions) -> Iterator[str]:
     """What a comparison would do: a line on each stage, whether it is finished, and its command."""
-    plan = make_plan(options)
-    for line in _budget_statement(plan, options):
+    if not options.tune:
+        yield from _lines_of(make_plan(options), options)
+        return
+    tuning = make_tuning(options)
+    yield from _lines_of(tuning.plan, options, tuning)
+    if all(stage.problem or state_of(stage) == "finished" for stage in tuning.plan.stages):
+        failures = {stage.folder: stage.problem for stage in tuning.plan.stages if stage.problem}
+        yield from _lines_of(make_plan(options, choose_settings(tuning, failures).chosen), options, tuning)
+    else:
+        yield "# then all seeds with the settings chosen; their commands can be shown when these have finished"
+
+
+def _lines_of(plan: Plan, options: ComparisonOptions, tuning: Tuning | None = None) -> Iterator[str]:
+    for line in _budget_statement(plan, options, tuning):
         yield f"# {line}"
     for budget in plan.budgets:
         n_known, n_unknown = len(budget.content["training"]), len(budget.content["unlabelled"])
@@ -128,7 +162,7 @@ def _forests(plan: Plan, options: ComparisonOptions, jobs: int) -> dict[tuple[fl
     return found
 
 
-def _budget_statement(plan: Plan, options: ComparisonOptions) -> list[str]:
+def _budget_statement(plan: Plan, options: ComparisonOptions, tuning: Tuning | None) -> list[str]:
     """What is the same for all methods, a sentence each."""
     config = read_stage_config(plan.configs["pretrain"], plan.settings["pretrain"])
     n_images = len(plan.budgets[0].content["training"]) + len(plan.budgets[0].content["unlabelled"])
@@ -141,19 +175,33 @@ def _budget_statement(plan: Plan, options: ComparisonOptions) -> list[str]:
         f"for what its own overlay changes.",
         f"Budget: {options.epochs} passes over all {n_images} training images, {wanted} images seen{span}. The views "
         "of an image count once. Phase 1 of a method of two phases counts; it gets the part that its config gives it.",
-        "The last epoch is kept in every stage; nothing is chosen on validation images. The classifier and the decoder "
-        "on the frozen encoder are trained alike for all.",
+        f"The last epoch is kept in every stage; {'no epoch' if tuning else 'nothing'} is chosen on validation images. "
+        "The classifier and the decoder on the frozen encoder are trained alike for all.",
         "At each label budget the same patients keep their labels for all methods; each seed draws its own, and "
         "smaller budgets lie inside larger ones. The images of the others stay, unlabelled.",
+        *([] if tuning is None else [tried_settings(tuning)]),
     ]
 
 
-def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str]) -> dict[str, Any]:
-    records = {stage.folder: read_record(stage.folder) for stage in plan.stages}
+def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str], tuned: Tuned | None) -> dict[str, Any]:
+    failures = {**failures, **(tuned.failures if tuned else {})}
+    stages = [*(tuned.tuning.plan.stages if tuned else []), *plan.stages]
+    records = {stage.folder: read_record(stage.folder) for stage in stages}
     gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
         "data_set": plan.data_set,
-        "budget": _budget_statement(plan, options),
+        "budget": _budget_statement(plan, options, tuned.tuning if tuned else None),
+        "tuning": [
+            {
+                "labelled": trial.share,
+                "method": trial.method,
+                "settings": trial.settings,
+                "measure": options.tune_by,
+                "validation": None if trial.value != trial.value else trial.value,
+                "chosen": trial.chosen,
+            }
+            for trial in (tuned.trials if tuned else [])
+        ],
         "images_seen": plan.images_seen,
         "methods": {
             **{method.name: method.description for method in (*plan.methods, *plan.not_run)},
@@ -171,7 +219,7 @@ def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str])
                 "error": failures.get(stage.folder, ""),
                 "seconds": records[stage.folder].get("seconds"),
             }
-            for stage in plan.stages
+            for stage in stages
         ],
         "versions": {
             "monai_semise": monai_semise.__version__,

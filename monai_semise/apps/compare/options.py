@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from monai_semise.apps.compare.methods import ALL, ALPHA
 from monai_semise.data.splits import check_labelled_share
+from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError
 
 __all__ = ["ComparisonOptions"]
@@ -24,6 +26,10 @@ class ComparisonOptions:
         shares: label budgets, shares of the training patients in (0, 1].
         bundles: folder of the training bundles, with the methods.
         alphas: of extra runs for the figure of alpha against F1.
+        tune: settings that each method tries, see :func:`monai_semise.apps.compare.tuning_grid.tuning_grid`; none
+            takes those of its overlay.
+        tune_by: measure of the validation images by which the best is chosen, a key of
+            :data:`monai_semise.metrics.MEASURES`.
         beside: folders of finished comparisons of other data sets, whose curves that figure shows too.
         epochs: of pretraining, in passes over all training images.
         classification_epochs: None takes those of the bundle.
@@ -46,6 +52,8 @@ class ComparisonOptions:
     bundles: Path = Path("bundles")
     alphas: tuple[float, ...] = ()
     beside: tuple[Path, ...] = ()
+    tune: tuple[str, ...] = ()
+    tune_by: str = "quadratic_weighted_kappa"
     epochs: int = 20
     classification_epochs: int | None = None
     segmentation_epochs: int | None = None
@@ -71,6 +79,10 @@ class ComparisonOptions:
                 raise InputError(f"{name}: {', '.join(f'{v:g}' for v in values)} holds a number twice; give each once")
         if self.beside and not self.alphas:
             raise InputError("beside: curves of other data sets stand beside that of --alphas, but none are given")
+        if self.tune_by not in MEASURES:
+            raise InputError(f"tune_by: unknown measure {self.tune_by!r}; there are {', '.join(MEASURES)}")
+        if self.tune and self.alphas and self.methods != ALL and ALPHA not in self.methods.split(","):
+            raise InputError(f"alphas: with --tune they take the settings chosen for {ALPHA}; name it with --methods")
         if not self.shares:
             raise InputError("labelled: no share given; give some in (0, 1], such as 0.25,1")
         for share in self.shares:

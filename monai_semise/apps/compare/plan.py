@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai_semise.apps.compare.label_budget import reduce_labels
-from monai_semise.apps.compare.methods import Method, alpha_methods, choose_methods, find_methods
+from monai_semise.apps.compare.methods import ALPHA, Method, alpha_methods, choose_methods, find_methods
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.stage import Stage
 from monai_semise.apps.compare.stage_configs import STAGES, config_digest, read_stage_config, settings_of_stages
@@ -19,7 +19,7 @@ from monai_semise.data import graded_items, load_datalist
 from monai_semise.data.datalist import read_names
 from monai_semise.utils import InputError, find_semise_error
 
-__all__ = ["LabelBudget", "Plan", "make_plan"]
+__all__ = ["LabelBudget", "Plan", "TunedSettings", "make_plan", "plan_methods"]
 
 EPOCHS = f"{PHASE_2}::trainer::max_epochs"
 NAMES = ("grades", "structures")
@@ -36,6 +36,15 @@ class LabelBudget(NamedTuple):
     content: dict[str, Any]
 
 
+class TunedSettings(NamedTuple):
+    """What tuning chose for a method at a label budget."""
+
+    settings: Mapping[str, str] = {}
+    """Of the pretraining bundle."""
+    problem: str = ""
+    """Why nothing could be chosen; empty when something was."""
+
+
 class Plan(NamedTuple):
     """All that a comparison does."""
 
@@ -49,6 +58,8 @@ class Plan(NamedTuple):
     """In the order in which a run needs them."""
     images_seen: dict[str, list[int]]
     """In pretraining, by method: fewest and most of all runs."""
+    validation: list[dict[str, Any]]
+    """Graded validation images."""
     test: list[dict[str, Any]]
     """Graded test images."""
     configs: dict[str, tuple[Path, ...]]
@@ -60,8 +71,12 @@ class Plan(NamedTuple):
     """What to call it."""
 
 
-def make_plan(options: ComparisonOptions) -> Plan:
+def make_plan(options: ComparisonOptions, tuned: Mapping[tuple[str, float], TunedSettings] = {}) -> Plan:
     """Everything that is to be run, with the exact settings.
+
+    Args:
+        options: of the comparison.
+        tuned: settings of each method at each label budget that tuning chose.
 
     Raises:
         InputError: when an option, the datalist or a config cannot be used. What is wrong with one method alone only
@@ -69,9 +84,23 @@ def make_plan(options: ComparisonOptions) -> Plan:
     """
     available = find_methods(options.bundles)
     methods = choose_methods(options.methods, available)
+    alphas = alpha_methods(options.alphas, available)
+    base = {(method.name, share): tuned[ALPHA, share] for method in alphas for share in options.shares if tuned}
+    not_run = [method for method in available if method not in methods]
+    return plan_methods(options, methods, not_run, alphas, {**tuned, **base})
+
+
+def plan_methods(
+    options: ComparisonOptions,
+    methods: list[Method],
+    not_run: list[Method],
+    alphas: list[Method],
+    tuned: Mapping[tuple[str, float], TunedSettings],
+) -> Plan:
+    """The plan of given methods; see :func:`make_plan`."""
     datalist = load_datalist(options.datalist, required=("training", "validation", "test"))
-    test = graded_items({"test": datalist["test"]})["test"]
-    if not test:
+    graded = graded_items({name: datalist[name] for name in ("validation", "test")})
+    if not graded["test"]:
         raise InputError(f"datalist {options.datalist}: no test image has a severity; the tables need some")
     kinds = list(STAGES)
     if not options.segmentation or not _has_masks(datalist):
@@ -81,15 +110,15 @@ def make_plan(options: ComparisonOptions) -> Plan:
         read_stage_config(files[kind])
     settings = settings_of_stages(options.settings, files)
     budgets = [_label_budget(options, datalist, share, seed) for share in options.shares for seed in _seeds(options)]
-    alphas = alpha_methods(options.alphas, available)
     stages: list[Stage] = []
     images_seen: dict[str, list[int]] = {}
     digests = {kind: config_digest(files[kind]) for kind in kinds}
     for method in (*methods, *alphas):
         own_files = (*files["pretrain"], *([method.overlay] if method.overlay else []))
-        own_settings = {**settings["pretrain"], **method.settings}
         seen = []
         for budget in budgets:
+            choice = tuned.get((method.name, budget.share), TunedSettings())
+            own_settings = {**settings["pretrain"], **choice.settings, **method.settings}
             epochs, problem = _share_epochs(own_files, own_settings, budget, options.epochs)
             if epochs is not None:
                 seen.append(epochs.images)
@@ -102,19 +131,20 @@ def make_plan(options: ComparisonOptions) -> Plan:
                 {**settings, "pretrain": {**own_settings, **({} if epochs is None else _as_text(epochs.epochs))}},
                 {**digests, "pretrain": _digest(made_of)},
                 [kind for kind in kinds if kind != "segmentation" or method in methods],
-                problem,
+                choice.problem or problem,
             )
         images_seen[method.name] = [min(seen), max(seen)] if seen else []
     names = read_names(options.datalist, "grades")
     n_grades = 1 + max(item["severity"] for name in datalist for item in datalist[name])
     return Plan(
         methods,
-        [method for method in available if method not in methods],
+        not_run,
         alphas,
         budgets,
         stages,
         images_seen,
-        test,
+        graded["validation"],
+        graded["test"],
         files,
         settings,
         [str(grade) for grade in range(n_grades)] if names is None else names,

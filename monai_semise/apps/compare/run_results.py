@@ -31,10 +31,10 @@ class MaskScores(NamedTuple):
     """Patient of each image."""
 
 
-def read_predictions(folder: Path) -> GradePrediction:
-    """What a classification run predicts of the graded test images, in the order of the datalist."""
+def read_predictions(folder: Path, section: str = SECTION) -> GradePrediction:
+    """What a classification run predicts of the graded images of a section, in the order of the datalist."""
     table = pd.read_csv(folder / "predictions.csv", dtype={"image": str, "group": str}, keep_default_na=False)
-    table = table[table["section"] == SECTION]
+    table = table[table["section"] == section]
     probabilities = [name for name in map(str, table) if name.startswith("probability_")]
     return GradePrediction(
         *(torch.from_numpy(table[name].to_numpy(copy=True)) for name in ("grade", probabilities, "score"))

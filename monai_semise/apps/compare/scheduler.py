@@ -15,7 +15,7 @@ from tqdm import tqdm
 from monai_semise.apps.compare.stage import Stage, state_of
 from monai_semise.apps.compare.stage_process import StageProcess
 
-__all__ = ["device_slots", "run_stages"]
+__all__ = ["Environment", "device_slots", "run_stages"]
 
 Environment = dict[str, str]
 

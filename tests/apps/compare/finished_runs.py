@@ -33,13 +33,14 @@ def options(folder: Path, datalist: Path, **given) -> ComparisonOptions:
     return ComparisonOptions(datalist, folder, **{**defaults, **given})
 
 
-def finish(plan: Plan, stages: list[Stage], skill: float, seed: int = 0) -> None:
-    """Make the folders of ``stages`` look finished, with predictions that are right with a chance of ``skill``."""
+def finish(plan: Plan, stages: list[Stage], skill: float, seed: int = 0, validation_skill: float = 0.0) -> None:
+    """Make the folders of ``stages`` look finished, with predictions that are right with a chance of ``skill``, those
+    of the validation images with ``validation_skill``."""
     random = np.random.default_rng(seed)
     for stage in stages:
         stage.folder.mkdir(parents=True, exist_ok=True)
         if stage.kind == "classification":
-            _write_predictions(stage.folder, plan, skill, random)
+            _write_predictions(stage.folder, plan, {"validation": validation_skill, "test": skill}, random)
         if stage.kind == "segmentation":
             _write_masks(stage.folder, plan, skill, random)
         write_record(stage, "finished", seconds=1)
@@ -47,20 +48,20 @@ def finish(plan: Plan, stages: list[Stage], skill: float, seed: int = 0) -> None
             write_json(stage.folder / "summary.json", {})
 
 
-def _write_predictions(folder: Path, plan: Plan, skill: float, random: np.random.Generator) -> None:
+def _write_predictions(folder: Path, plan: Plan, skills: dict[str, float], random: np.random.Generator) -> None:
     n_grades = len(plan.grade_names)
     with open(folder / "predictions.csv", "w", newline="") as stream:
         writer = csv.writer(stream)
         probabilities = [f"probability_{n}" for n in range(n_grades)]
         writer.writerow(["section", "image", "group", "severity", "grade", "score", *probabilities])
-        writer.writerow(["validation", "v.png", "", 0, 1, 0.5, *[0.2] * n_grades])  # must not count
-        for item in plan.test:
-            right = random.random() < skill
-            grade = item["severity"] if right else int(random.integers(n_grades))
-            probability = np.full(n_grades, 0.1)
-            probability[grade] += 1 - probability.sum()
-            severity = item["severity"]
-            writer.writerow(["test", item["image"], "", severity, grade, probability @ range(n_grades), *probability])
+        for section, items in (("validation", plan.validation), ("test", plan.test)):
+            for item in items:
+                right = random.random() < skills[section]
+                grade = item["severity"] if right else int(random.integers(n_grades))
+                probability = np.full(n_grades, 0.1)
+                probability[grade] += 1 - probability.sum()
+                score = probability @ range(n_grades)
+                writer.writerow([section, item["image"], "", item["severity"], grade, score, *probability])
 
 
 def _write_masks(folder: Path, plan: Plan, skill: float, random: np.random.Generator) -> None:

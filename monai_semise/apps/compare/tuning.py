@@ -1,0 +1,168 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from monai_semise.apps.compare.methods import Method, choose_methods, find_methods
+from monai_semise.apps.compare.options import ComparisonOptions
+from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
+from monai_semise.apps.compare.run_results import read_predictions
+from monai_semise.apps.compare.stage import Stage, state_of
+from monai_semise.apps.compare.stage_configs import STAGES, read_stage_config, settings_of_stages
+from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
+from monai_semise.metrics import MEASURES
+from monai_semise.utils import InputError, write_whole
+
+__all__ = ["Trial", "Tuned", "Tuning", "choose_settings", "make_tuning", "tried_settings", "write_trials"]
+
+FOLDER = "tuning"
+SECTION = "validation"
+
+
+class Trial(NamedTuple):
+    """What one candidate came to."""
+
+    share: float
+    method: str
+    settings: Mapping[str, str]
+    value: float
+    """Measure of the validation images; nan when the run failed."""
+    error: str
+    chosen: bool
+
+
+class Tuning(NamedTuple):
+    """Runs from which the settings of each method are chosen."""
+
+    plan: Plan
+    """Of a method for each candidate, with one seed."""
+    candidates: dict[str, list[Method]]
+    """By name of the method that they are of."""
+    measure: str
+
+
+class Tuned(NamedTuple):
+    """Tuning that has ended."""
+
+    tuning: Tuning
+    failures: Mapping[Path, str]
+    """What went wrong, by folder of the stage."""
+    chosen: dict[tuple[str, float], TunedSettings]
+    """By method and label budget."""
+    trials: list[Trial]
+
+
+def make_tuning(options: ComparisonOptions) -> Tuning:
+    """What is to be run before the settings of the methods can be chosen: every candidate with the first seed, graded
+    at every label budget.
+
+    Raises:
+        InputError: see :func:`monai_semise.apps.compare.plan.make_plan` and
+            :func:`monai_semise.apps.compare.tuning_grid.tuning_grid`.
+    """
+    methods = choose_methods(options.methods, find_methods(options.bundles))
+    grid = tuning_grid(options.tune, methods)
+    given = [text.partition("=")[0].strip().removeprefix("pretrain/").replace("#", "::") for text in options.settings]
+    candidates: dict[str, list[Method]] = {}
+    for method in methods:
+        overlay = [method.overlay] if method.overlay else []
+        files = (options.bundles / STAGES["pretrain"], *options.overlays, *overlay)
+        for settings in grid[method.name]:
+            for name in settings.keys() & set(given):
+                raise InputError(f"tune: {name} is also given with --set; give it once")
+            settings_of_stages([f"{name}={value}" for name, value in settings.items()], {"pretrain": files}, "tune")
+            read_stage_config(files, settings)
+        candidates[method.name] = [
+            Method(f"{method.name}-{number}", method.overlay, settings)
+            for number, settings in enumerate(grid[method.name])
+        ]
+    own_options = dataclasses.replace(
+        options, out=options.out / FOLDER, n_seeds=1, segmentation=False, alphas=(), beside=(), tune=()
+    )
+    plan = plan_methods(own_options, [trial for own in candidates.values() for trial in own], [], [], {})
+    if not plan.validation:
+        raise InputError(f"datalist {options.datalist}: no validation image has a severity; tuning chooses by them")
+    return Tuning(plan, candidates, options.tune_by)
+
+
+def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:
+    """Take the candidate of each method and label budget that grades the validation images best; of equals the first.
+
+    Args:
+        tuning: whose runs have ended.
+        failures: what went wrong, by folder of the stage.
+    """
+    measure = MEASURES[tuning.measure]
+    graded = [stage for stage in tuning.plan.stages if stage.kind == "classification"]
+    by_run = {(stage.method, stage.share): stage for stage in graded}
+    y = torch.tensor([item["severity"] for item in tuning.plan.validation])
+    once = torch.ones(len(y), dtype=torch.float64)
+
+    def value(stage: Stage) -> float:
+        if state_of(stage) != "finished" or stage.folder in failures:
+            return float("nan")
+        prediction = read_predictions(stage.folder, SECTION)
+        return float(measure.function(getattr(prediction, measure.part), y, once))
+
+    chosen: dict[tuple[str, float], TunedSettings] = {}
+    trials: list[Trial] = []
+    for method, candidates in tuning.candidates.items():
+        for share in dict.fromkeys(budget.share for budget in tuning.plan.budgets):
+            stages = [by_run[candidate.name, share] for candidate in candidates]
+            values = [value(stage) for stage in stages]
+            errors = [failures.get(stage.folder, "") for stage in stages]
+            known = [n for n, own in enumerate(values) if own == own]
+            best = max(known, key=lambda n: values[n] if measure.higher_is_better else -values[n], default=None)
+            if best is None:
+                reason = next(filter(None, errors), f"no candidate has a {tuning.measure}")
+                chosen[method, share] = TunedSettings({}, f"tuning: {reason}")
+            else:
+                chosen[method, share] = TunedSettings(candidates[best].settings)
+            trials += [
+                Trial(share, method, candidate.settings, values[n], errors[n], n == best)
+                for n, candidate in enumerate(candidates)
+            ]
+    return Tuned(tuning, failures, chosen, trials)
+
+
+def tried_settings(tuning: Tuning) -> str:
+    """What every method tried, in a sentence."""
+    groups: dict[str, list[str]] = {}
+    for method, candidates in tuning.candidates.items():
+        tried = "; ".join(settings_as_text(candidate.settings) for candidate in candidates)
+        groups.setdefault(tried, []).append(method)
+    each = list(groups) if len(groups) == 1 else [f"{tried} ({', '.join(own)})" for tried, own in groups.items()]
+    n_candidates = len(next(iter(tuning.candidates.values())))
+    n_images = len(tuning.plan.validation)
+    return (
+        f"Tuning: every method tried {n_candidates} candidates at each label budget, with seed 0: {'. '.join(each)}. "
+        f"The one with the best {tuning.measure} of the {n_images} graded validation images was taken. Test images "
+        "took no part."
+    )
+
+
+def write_trials(trials: Sequence[Trial], measure: str, path: Path) -> None:
+    """Write what every candidate came to, as CSV."""
+    with write_whole(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("labelled", "method", "settings", f"validation_{measure}", "chosen", "error"))
+        for trial in trials:
+            value = "" if trial.value != trial.value else f"{trial.value:.6g}"
+            writer.writerow(
+                (
+                    f"{trial.share:g}",
+                    trial.method,
+                    settings_as_text(trial.settings),
+                    value,
+                    int(trial.chosen),
+                    trial.error,
+                )
+            )

@@ -1,0 +1,130 @@
+# Copyright (c) monai_semise contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from monai_semise.apps.compare.plan import make_plan
+from monai_semise.apps.compare.tuning import choose_settings, make_tuning, tried_settings, write_trials
+from monai_semise.utils import InputError
+from tests.apps.compare.finished_runs import finish, options
+
+RATES = ("head_lr=0.001,0.02,0.05",)
+
+
+def finish_candidates(tuning, skills):
+    """Candidates of each method and label budget get these skills on validation images, and the others' on test."""
+    for (method, share), own in skills.items():
+        for number, skill in enumerate(own):
+            name = tuning.candidates[method][number].name
+            stages = [stage for stage in tuning.plan.stages if (stage.method, stage.share) == (name, share)]
+            finish(tuning.plan, stages, skill=1 - skill, validation_skill=skill)
+
+
+def test_the_best_of_the_validation_images_is_taken_at_each_label_budget(phantoms, tmp_path):
+    given = options(tmp_path, phantoms(), methods="simclr,semise", shares=(0.5, 1.0), tune=RATES, alphas=(0.25,))
+    tuning = make_tuning(given)
+    assert {stage.kind for stage in tuning.plan.stages} == {"pretrain", "classification"}
+    assert {stage.seed for stage in tuning.plan.stages} == {0}
+    best = {("simclr", 0.5): 0, ("simclr", 1.0): 1, ("semise", 0.5): 2, ("semise", 1.0): 1}
+    finish_candidates(tuning, {key: [float(n == number) for n in range(3)] for key, number in best.items()})
+    tuned = choose_settings(tuning, {})
+    rates = ["0.001", "0.02", "0.05"]
+    assert {key: own.settings["head_lr"] for key, own in tuned.chosen.items()} == {
+        key: rates[number] for key, number in best.items()
+    }
+
+    plan = make_plan(given, tuned.chosen)
+    assert len({stage.folder for stage in plan.stages} & {stage.folder for stage in tuning.plan.stages}) == 0
+    for stage in plan.stages:
+        if stage.kind == "pretrain":
+            method = "semise" if stage.method.startswith("semise") else stage.method
+            assert stage.settings["head_lr"] == rates[best[method, stage.share]]
+            assert stage.settings.get("alpha") == ("0.25" if "alpha" in stage.method else None)
+        else:
+            assert "head_lr" not in stage.settings
+
+    write_trials(tuned.trials, "quadratic_weighted_kappa", tmp_path / "trials.csv")
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open(newline="")))
+    assert len(rows) == 12
+    for row in rows:
+        taken = rates[best[row["method"], float(row["labelled"])]]
+        assert row["chosen"] == str(int(row["settings"] == f"head_lr={taken}"))
+        assert (row["validation_quadratic_weighted_kappa"] == "1") == (row["chosen"] == "1")
+
+
+def test_a_lower_error_is_better_and_of_equals_the_first_is_taken(phantoms, tmp_path):
+    tuning = make_tuning(options(tmp_path, phantoms(), tune=RATES, tune_by="maee"))
+    finish_candidates(tuning, {("simclr", 1.0): [0.0, 1.0, 1.0]})
+    assert choose_settings(tuning, {}).chosen["simclr", 1.0].settings == {"head_lr": "0.02"}
+
+
+def test_a_candidate_that_fails_is_not_taken(phantoms, tmp_path):
+    given = options(tmp_path, phantoms(), methods="simclr,semise", tune=RATES)
+    tuning = make_tuning(given)
+    finish_candidates(tuning, {("simclr", 1.0): [1.0, 0.2]})
+    third = [stage for stage in tuning.plan.stages if stage.method == "simclr-2"]
+    lost = [stage for stage in tuning.plan.stages if stage.method.startswith("semise-")]
+    failures = {stage.folder: "the loss is nan" for stage in [*third, *lost]}
+    tuned = choose_settings(tuning, failures)
+    assert tuned.chosen["simclr", 1.0].settings == {"head_lr": "0.001"}
+    assert [trial.error for trial in tuned.trials if trial.method == "simclr"] == ["", "", "the loss is nan"]
+    problems = {stage.method: stage.problem for stage in make_plan(given, tuned.chosen).stages}
+    assert problems == {"simclr": "", "semise": "tuning: the loss is nan"}
+
+
+def test_what_was_tried_is_said(phantoms, tmp_path):
+    tuning = make_tuning(options(tmp_path, phantoms(), methods="simclr,semise", tune=RATES))
+    said = tried_settings(tuning)
+    assert "every method tried 3 candidates" in said
+    assert "with seed 0: head_lr=0.001; head_lr=0.02; head_lr=0.05. The one" in said
+    assert "quadratic_weighted_kappa" in said
+    own = ("semise/alpha=0.3,0.7", "simclr/temperature=0.1,0.5")
+    said = tried_settings(make_tuning(options(tmp_path, phantoms(), methods="simclr,semise", tune=own)))
+    assert "temperature=0.1; temperature=0.5 (simclr). alpha=0.3; alpha=0.7 (semise). The one" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tune": ("head_lrr=1,2",)}, 'tune: no bundle has a setting "head_lrr"; did you mean "head_lr"?'),
+        ({"tune": ("seed=1,2",)}, "tune: seed is the same for every method"),
+        ({"tune": RATES, "settings": ("head_lr=0.1",)}, "tune: head_lr is also given with --set"),
+        ({"tune": RATES, "settings": ("pretrain/head_lr=0.1",)}, "tune: head_lr is also given with --set"),
+    ],
+)
+def test_settings_that_cannot_be_tuned(phantoms, tmp_path, given, message):
+    with pytest.raises(InputError, match=message):
+        make_tuning(options(tmp_path, phantoms(), **given))
+
+
+def test_a_setting_of_the_classifier_is_no_obstacle(phantoms, tmp_path):
+    make_tuning(options(tmp_path, phantoms(), tune=RATES, settings=("classification/head_lr=0.1",)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tune_by": "f1"}, "tune_by: unknown measure 'f1'; there are macro_f1"),
+        ({"tune": RATES, "alphas": (0.5,)}, "alphas: with --tune they take the settings chosen for semise"),
+    ],
+)
+def test_options_that_do_not_fit(phantoms, tmp_path, given, message):
+    with pytest.raises(InputError, match=message):
+        options(tmp_path, phantoms(), **given)
+
+
+def test_validation_images_without_grades(phantoms, tmp_path):
+    content = json.loads(phantoms().read_text())
+    for section in ("training", "validation", "test", "unlabelled"):
+        for item in content[section]:
+            item["image"] = str(phantoms().parent / item["image"])
+            item.pop("mask", None)
+    content["validation"] = [{**item, "severity": None} for item in content["validation"]]
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="no validation image has a severity"):
+        make_tuning(options(tmp_path, tmp_path / "datalist.json", tune=RATES))
