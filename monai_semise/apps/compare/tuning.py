@@ -73,13 +73,10 @@ def make_tuning(options: ComparisonOptions) -> Tuning:
     given = [text.partition("=")[0].strip().removeprefix("pretrain/").replace("#", "::") for text in options.settings]
     candidates: dict[str, list[Method]] = {}
     for method in methods:
-        overlay = [method.overlay] if method.overlay else []
-        files = (options.bundles / STAGES["pretrain"], *options.overlays, *overlay)
         for settings in grid[method.name]:
             for name in settings.keys() & set(given):
                 raise InputError(f"tune: {name} is also given with --set; give it once")
-            settings_of_stages([f"{name}={value}" for name, value in settings.items()], {"pretrain": files}, "tune")
-            read_stage_config(files, settings)
+            _check_settings(options, method, settings)
         candidates[method.name] = [
             Method(f"{method.name}-{number}", method.overlay, settings)
             for number, settings in enumerate(grid[method.name])
@@ -91,6 +88,16 @@ def make_tuning(options: ComparisonOptions) -> Tuning:
     if not plan.validation:
         raise InputError(f"datalist {options.datalist}: no validation image has a severity; tuning chooses by them")
     return Tuning(plan, candidates, options.tune_by)
+
+
+def _check_settings(options: ComparisonOptions, method: Method, settings: Mapping[str, str]) -> None:
+    overlay = [method.overlay] if method.overlay else []
+    files = (options.bundles / STAGES["pretrain"], *options.overlays, *overlay)
+    try:
+        read_stage_config(files)
+    except InputError:
+        return  # one bad method must not keep the others from running; its stages tell of it
+    settings_of_stages([f"{name}={value}" for name, value in settings.items()], {"pretrain": files}, "tune")
 
 
 def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:

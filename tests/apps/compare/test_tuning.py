@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -12,6 +13,7 @@ from monai_semise.apps.compare.plan import make_plan
 from monai_semise.apps.compare.tuning import choose_settings, make_tuning, tried_settings, write_trials
 from monai_semise.utils import InputError
 from tests.apps.compare.finished_runs import finish, options
+from tests.bundles.harness import ROOT
 
 RATES = ("head_lr=0.001,0.02,0.05",)
 
@@ -100,6 +102,15 @@ def test_what_was_tried_is_said(phantoms, tmp_path):
 def test_settings_that_cannot_be_tuned(phantoms, tmp_path, given, message):
     with pytest.raises(InputError, match=message):
         make_tuning(options(tmp_path, phantoms(), **given))
+
+
+def test_one_bad_method_keeps_no_other_from_being_tuned(phantoms, tmp_path):
+    bundles = shutil.copytree(ROOT / "bundles", tmp_path / "bundles")
+    (bundles / "methods" / "bad.json").write_text('{"train::loss::no_such::part": 1}')
+    tuning = make_tuning(options(tmp_path, phantoms(), bundles=bundles, methods="bad,simclr", tune=RATES))
+    problems = {stage.method.rpartition("-")[0]: stage.problem for stage in tuning.plan.stages}
+    assert "cannot be used" in problems["bad"]
+    assert problems["simclr"] == ""
 
 
 def test_a_setting_of_the_classifier_is_no_obstacle(phantoms, tmp_path):
