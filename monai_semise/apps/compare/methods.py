@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from monai_semise.utils import InputError
 
-__all__ = ["ALL", "ALPHA", "BASELINE_NAMES", "FOREST", "Method", "alpha_methods", "choose_methods", "find_methods"]
+__all__ = ["ALPHA", "BASELINE_NAMES", "FOREST", "Method", "alpha_methods", "choose_methods", "find_methods"]
 
 FOLDER = "methods"
 """Beside the training bundles."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from monai_semise.apps.compare.methods import ALL, ALPHA
 from monai_semise.data.splits import check_labelled_share
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError
@@ -81,8 +80,6 @@ class ComparisonOptions:
             raise InputError("beside: curves of other data sets stand beside that of --alphas, but none are given")
         if self.tune_by not in MEASURES:
             raise InputError(f"tune_by: unknown measure {self.tune_by!r}; there are {', '.join(MEASURES)}")
-        if self.tune and self.alphas and self.methods != ALL and ALPHA not in self.methods.split(","):
-            raise InputError(f"alphas: with --tune they take the settings chosen for {ALPHA}; name it with --methods")
         if not self.shares:
             raise InputError("labelled: no share given; give some in (0, 1], such as 0.25,1")
         for share in self.shares:

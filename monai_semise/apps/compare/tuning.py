@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from monai_semise.apps.compare.methods import Method, choose_methods, find_methods
+from monai_semise.apps.compare.methods import ALPHA, Method, choose_methods, find_methods
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
 from monai_semise.apps.compare.run_results import read_predictions
@@ -69,6 +69,8 @@ def make_tuning(options: ComparisonOptions) -> Tuning:
             :func:`monai_semise.apps.compare.tuning_grid.tuning_grid`.
     """
     methods = choose_methods(options.methods, find_methods(options.bundles))
+    if options.alphas and ALPHA not in [method.name for method in methods]:
+        raise InputError(f"alphas: with --tune they take the settings chosen for {ALPHA}; name it with --methods")
     grid = tuning_grid(options.tune, methods)
     given = [text.partition("=")[0].strip().removeprefix("pretrain/").replace("#", "::") for text in options.settings]
     candidates: dict[str, list[Method]] = {}
