@@ -161,6 +161,13 @@ def test_every_method_is_tuned_before_its_runs(phantoms, tmp_path, bundles, caps
     assert sum("simclr" in line and "(finished)" in line for line in lines) == 2 * 2 + 2 * 2
 
 
+def test_bad_input_is_met_before_tuning(phantoms, tmp_path, bundles, capsys):
+    out = tmp_path / "results"
+    assert main(options(phantoms(), out, bundles, "--tune", "head_lr=0.001,0.02", "--alphas", "2")) == 1
+    assert "alphas: 2 is not in [0, 1]" in capsys.readouterr().err
+    assert not (out / "tuning").exists()
+
+
 def test_the_overlay_is_laid_over_every_bundle_and_the_method_over_it(phantoms, tmp_path, bundles, capsys):
     fundus = bundles / "fundus.json"
     assert main(options(phantoms(), tmp_path / "out", bundles, "--dry_run", "--overlay", str(fundus))) == 0

@@ -69,8 +69,10 @@ def compare_methods(options: ComparisonOptions) -> Path:
     with _alone_in(options.out) as kept_open:
         slots = device_slots(options.jobs)
         processes = StageProcess(kept_open)
+        plan = make_plan(options)  # what cannot be used is met before anything runs, tuning included
         tuned = _tune(options, slots, processes) if options.tune else None
-        plan = make_plan(options, {} if tuned is None else tuned.chosen)
+        if tuned is not None:
+            plan = make_plan(options, tuned.chosen)
         failures = _run(plan, slots, processes)
         forests = _forests(plan, options, len(slots))
         classification = classification_table(plan, options, failures, forests)

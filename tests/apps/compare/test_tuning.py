@@ -15,6 +15,7 @@ from monai_semise.utils import InputError
 from tests.apps.compare.finished_runs import finish, options
 from tests.bundles.harness import ROOT
 
+KINDS = ("pretrain", "classification")
 RATES = ("head_lr=0.001,0.02,0.05",)
 
 
@@ -30,7 +31,7 @@ def finish_candidates(tuning, skills):
 def test_the_best_of_the_validation_images_is_taken_at_each_label_budget(phantoms, tmp_path):
     given = options(tmp_path, phantoms(), methods="simclr,semise", shares=(0.5, 1.0), tune=RATES, alphas=(0.25,))
     tuning = make_tuning(given)
-    assert {stage.kind for stage in tuning.plan.stages} == {"pretrain", "classification"}
+    assert {stage.kind for stage in tuning.plan.stages} == set(KINDS)
     assert {stage.seed for stage in tuning.plan.stages} == {0}
     best = {("simclr", 0.5): 0, ("simclr", 1.0): 1, ("semise", 0.5): 2, ("semise", 1.0): 1}
     finish_candidates(tuning, {key: [float(n == number) for n in range(3)] for key, number in best.items()})
@@ -115,7 +116,9 @@ def test_one_bad_method_keeps_no_other_from_being_tuned(phantoms, tmp_path):
 
 
 def test_a_setting_of_the_classifier_is_no_obstacle(phantoms, tmp_path):
-    make_tuning(options(tmp_path, phantoms(), tune=RATES, settings=("classification/head_lr=0.1",)))
+    tuning = make_tuning(options(tmp_path, phantoms(), tune=RATES, settings=("classification/head_lr=0.1",)))
+    rates = {kind: [s.settings["head_lr"] for s in tuning.plan.stages if s.kind == kind] for kind in KINDS}
+    assert rates == {"pretrain": ["0.001", "0.02", "0.05"], "classification": ["0.1"] * 3}
 
 
 def test_an_unknown_measure(phantoms, tmp_path):
