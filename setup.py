@@ -60,7 +60,6 @@ setup(
     extras_require={
         "dicom": [*DECODERS, DICOM_WRITER],
         "onnx": EXPORTERS,
-        "ordinal": ["coral-pytorch>=1.4"],
         # In an environment of its own: "dicom" needs pydicom 3.
         "label": LABEL_SERVER,
         "test-label": ["cryptography", "hypothesis", "playwright", "pytest"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from monai_semise.losses.barlow_twins import CrossCorrelationLoss, barlow_twins_terms
 from monai_semise.losses.comparison import ComparisonLoss
-from monai_semise.losses.corn import OrdinalCornLoss
+from monai_semise.losses.corn import OrdinalCornLoss, ordinal_corn_loss
 from monai_semise.losses.cosine import cosine_distance
 from monai_semise.losses.dice_cross_entropy import DiceCrossEntropyLoss
 from monai_semise.losses.grade_weights import balanced_grade_weights
@@ -44,6 +44,7 @@ __all__ = [
     "healthy_reference",
     "margin_contrastive_loss",
     "nt_xent_loss",
+    "ordinal_corn_loss",
     "preference_loss",
     "rank_n_contrast_loss",
     "semise_loss",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from monai.networks.layers import get_act_layer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from monai_semise.networks.severity_net import SeverityNet
 
@@ -26,6 +27,11 @@ class SemiseNet(SeverityNet):
         embedding_dim: dimension D of projection and preference embedding; the paper's is 256.
         act: activation inside the heads, as MONAI's ``Act`` factory takes it.
         separate_heads: whether NT-Xent gets a head of its own instead of sharing the preference head.
+        n_grades: number of grades K, for a linear layer from the projection to K - 1 logits of "worse than grade k,
+            given at least k" (:func:`monai_semise.losses.ordinal_corn_loss`); None for no such layer. At most D + 1.
+
+    Raises:
+        ValueError: when there are too few grades, or more than the dimension has room for.
 
     Example:
         >>> import torch
@@ -42,8 +48,13 @@ class SemiseNet(SeverityNet):
         embedding_dim: int = 256,
         act: str | tuple = "RELU",
         separate_heads: bool = False,
+        n_grades: int | None = None,
     ) -> None:
         super().__init__(backbone, spatial_dims, in_channels, embedding_dim)
+        if n_grades is not None and not 2 <= n_grades <= embedding_dim + 1:
+            raise ValueError(
+                f"n_grades must lie in [2, embedding_dim + 1], got {n_grades} with an embedding_dim of {embedding_dim}"
+            )
         self.projection = nn.Linear(self.n_features, embedding_dim)
 
         def head() -> nn.Sequential:
@@ -53,6 +64,8 @@ class SemiseNet(SeverityNet):
 
         self.preference = head()
         self.contrast = head() if separate_heads else None
+        self.n_unused = 0 if n_grades is None else embedding_dim - (n_grades - 1)
+        self.thresholds = nn.Linear(embedding_dim, n_grades - 1) if n_grades is not None else None
 
     def forward(self, image: Tensor) -> Tensor:
         """
@@ -61,10 +74,16 @@ class SemiseNet(SeverityNet):
 
         Returns:
             embeddings of shape (N, H, D), heads in the order of :mod:`monai_semise.utils.heads`: projection,
-            preference and, with separate heads, contrast.
+            preference, with ``n_grades`` the thresholds' logits, filled up with zeros, and, with either option, what
+            NT-Xent compares: contrast with separate heads, else preference again.
         """
         projection = self.projection(self.features(image))
-        heads = [projection, self.preference(projection)]
+        preference = self.preference(projection)
+        heads = [projection, preference]
+        if self.thresholds is not None:
+            heads.append(F.pad(self.thresholds(projection), (0, self.n_unused)))
         if self.contrast is not None:
             heads.append(self.contrast(projection))
+        elif self.thresholds is not None:
+            heads.append(preference)
         return torch.stack(heads, dim=1)

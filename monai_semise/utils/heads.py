@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTRAST", "PREFERENCE", "PROJECTION"]
+__all__ = ["CONTRAST", "PREFERENCE", "PROJECTION", "THRESHOLDS"]
 
 PROJECTION = 0  # g(f(x)): phase 1, and the healthy reference
 PREFERENCE = 1  # h(g(f(x))): compared with the healthy reference
+THRESHOLDS = 2  # K - 1 ordinal logits, then zeros, where the network has been told the number of grades K
 CONTRAST = -1  # NT-Xent; the preference head itself unless the network has separate heads

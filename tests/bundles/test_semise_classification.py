@@ -112,8 +112,6 @@ def test_a_killed_run_resumes_to_the_same_weights(finished, data, tmp_path):
 
 @pytest.mark.parametrize("overlay", ["corn", "focal"])
 def test_other_losses(overlay, data, tmp_path):
-    if overlay == "corn":
-        pytest.importorskip("coral_pytorch")
     folder = run(tmp_path, data, overlay)
     assert set(json.loads((folder / "summary.json").read_text())) == {"validation", "test"}
 

@@ -124,6 +124,18 @@ def rank_n_contrast(input, labels, temperature):
     return terms
 
 
+def corn(logits, grades, reduction):
+    """Binary cross-entropy of "worse than k" over all (image, k) with a grade of at least k, one by one."""
+    terms = []
+    for row, grade in zip(logits, grades.tolist()):
+        for k in range(len(row)):
+            if grade >= k:
+                worse = 1 / (1 + torch.exp(-row[k]))
+                terms.append(-torch.log(worse if grade > k else 1 - worse))
+    stacked = torch.stack(terms)
+    return {"mean": stacked.mean(), "sum": stacked.sum(), "none": stacked}[reduction]
+
+
 def barlow_twins(first, second, epsilon):
     """Invariance and redundancy, correlation by correlation."""
 

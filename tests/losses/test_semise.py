@@ -16,7 +16,7 @@ from monai_semise.losses import (
     semise_loss,
 )
 from monai_semise.networks import SemiseNet
-from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
+from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION, THRESHOLDS
 from tests.losses import reference
 from tests.losses.reference import DTYPES, assert_agree, random, value_and_gradients
 
@@ -71,11 +71,28 @@ def test_the_third_term_is_rank_n_contrast_of_the_projections_of_graded_images(h
     assert set(loss.terms) == {"nt_xent", "preference", "grade"}
 
 
-def test_without_grades_the_third_term_is_0():
-    loss = SemiseLoss(alpha=1, grade_weight=1)
-    value = loss(embeddings(), {"severity": torch.full_like(SEVERITY, -1)})
-    assert loss.terms["grade"] == 0
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_fourth_term_is_corn_of_the_thresholds_of_all_views_of_graded_images(reduction):
+    def oracle(input):
+        both = SemiseLoss(reduction=reduction)(input, target())
+        return both + 0.3 * reference.corn(input[:, :, THRESHOLDS, :3].flatten(0, 1), SEVERITY.repeat(2), reduction)
+
+    loss = SemiseLoss(ordinal_weight=0.3, n_grades=4, reduction=reduction)
+    assert_agree(lambda x: loss(x, target()), oracle, embeddings(4))
+    assert set(loss.terms) == {"nt_xent", "preference", "ordinal"}
+
+
+def test_without_grades_the_terms_of_grades_are_0():
+    loss = SemiseLoss(alpha=1, grade_weight=1, ordinal_weight=1, n_grades=4)
+    value = loss(embeddings(4), {"severity": torch.full_like(SEVERITY, -1)})
+    assert loss.terms["grade"] == loss.terms["ordinal"] == 0
     assert value == loss.terms["nt_xent"]
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_the_fourth_term_without_thresholds_is_refused(heads):
+    with pytest.raises(ValueError, match=rf"a network with n_grades, got input of shape \(2, 8, {heads}, 5\)"):
+        SemiseLoss(ordinal_weight=1, n_grades=4)(embeddings(heads), target())
 
 
 @pytest.mark.parametrize(
@@ -83,9 +100,11 @@ def test_without_grades_the_third_term_is_0():
     [
         ({"grade_weight": -0.1}, "grade_weight must not be negative, got -0.1"),
         ({"grade_temperature": 0}, "temperature must be above 0, got 0"),
+        ({"ordinal_weight": -0.1, "n_grades": 4}, "ordinal_weight must not be negative, got -0.1"),
+        ({"ordinal_weight": 0.5}, "ordinal_weight 0.5 needs n_grades"),
     ],
 )
-def test_bad_weight_or_temperature_of_the_third_term_is_refused(options, message):
+def test_bad_options_of_the_terms_of_grades_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SemiseLoss(**options)
 
@@ -199,10 +218,10 @@ def test_phase_1_is_the_margin_loss_between_healthy_and_anomalous(reduction, bal
     torch.testing.assert_close(loss.terms["margin_contrastive"], loss(embeddings(3), target()).mean())
 
 
-def gradient_norms(loss, separate_heads):
+def gradient_norms(loss, separate_heads, n_grades):
     """Norm of the gradient of each part of a small network."""
     torch.manual_seed(0)
-    network = SemiseNet("resnet10", embedding_dim=8, separate_heads=separate_heads)
+    network = SemiseNet("resnet10", embedding_dim=8, separate_heads=separate_heads, n_grades=n_grades)
     images = random(2, len(SEVERITY), 1, 32, 32, dtype=torch.float32)
     loss(network(images.flatten(0, 1)).unflatten(0, (2, len(SEVERITY))), target()).backward()
     return {
@@ -220,15 +239,24 @@ def gradient_norms(loss, separate_heads):
         (SemiseLoss(0.5), True, {"encoder", "projection", "preference", "contrast"}),
         (SemiseLoss(1.0), True, {"encoder", "projection", "contrast"}),
         (SemiseLoss(0.0), True, {"encoder", "projection", "preference"}),
+        (SemiseLoss(0.5, ordinal_weight=1, n_grades=4), False, {"encoder", "projection", "preference", "thresholds"}),
+        (SemiseLoss(1.0, ordinal_weight=1, n_grades=4), True, {"encoder", "projection", "contrast", "thresholds"}),
         (HealthyAnomalyLoss(), False, {"encoder", "projection"}),
         (HealthyAnomalyLoss(), True, {"encoder", "projection"}),
     ],
     ids=lambda value: f"alpha={value.alpha}" if isinstance(value, SemiseLoss) else None,
 )
 def test_each_term_reaches_the_parts_it_should_and_every_parameter_has_a_gradient(loss, separate_heads, learning):
-    norms = gradient_norms(loss, separate_heads)
+    n_grades = 4 if "thresholds" in learning else None
+    norms = gradient_norms(loss, separate_heads, n_grades)
     assert {name for name, norm in norms.items() if norm > 1e-6} == learning
     assert all(norms[name] == 0 for name in set(norms) - learning)
+
+
+def test_phase_1_gives_every_parameter_of_a_network_with_thresholds_a_gradient():
+    norms = gradient_norms(HealthyAnomalyLoss(), separate_heads=False, n_grades=4)
+    assert {name for name, norm in norms.items() if norm > 0} == {"encoder", "projection"}
+    assert "thresholds" in norms
 
 
 def test_gradients_are_those_of_finite_differences():

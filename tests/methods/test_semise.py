@@ -29,8 +29,9 @@ def test_semise_joins_its_terms(tmp_path, name, alpha, settings):
     loss = loss_of(flow, images, target)
     terms = part(flow, "train::loss").terms
     joined = alpha * float(terms["nt_xent"]) + (1 - alpha) * float(terms["preference"])
-    assert ("grade" in terms) == (name != "semise-paper")
-    assert float(loss) == pytest.approx(joined + float(terms.get("grade", 0)))
+    of_grades = set() if name == "semise-paper" else {"grade", "ordinal"}
+    assert terms.keys() == {"nt_xent", "preference", *of_grades}
+    assert float(loss) == pytest.approx(joined + sum(float(terms[term]) for term in of_grades))
     assert silent_gradients(part(flow, "network"), loss) == []
 
 

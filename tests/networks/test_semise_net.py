@@ -13,7 +13,7 @@ from torch import nn
 from monai_semise.losses import cosine_distance
 from monai_semise.networks import SemiseNet
 from monai_semise.utils import InputError
-from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
+from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION, THRESHOLDS
 from tests.networks.data import images, with_statistics
 
 D = 8
@@ -48,11 +48,33 @@ def test_heads_are_those_of_the_paper_in_their_order(separate_heads):
             torch.testing.assert_close(embeddings[:, position], hidden @ head[2].weight.T + head[2].bias)
 
 
+@pytest.mark.parametrize("n_grades", [2, D + 1])
+@pytest.mark.parametrize("separate_heads", [False, True])
+def test_thresholds_are_a_linear_layer_of_the_projection_filled_up_with_zeros(separate_heads, n_grades):
+    network, image = small_net(separate_heads=separate_heads, n_grades=n_grades), images()
+    with torch.no_grad():
+        embeddings = network(image)
+        assert embeddings.shape == (len(image), 4, D)
+        logits = network.thresholds(embeddings[:, PROJECTION])
+        torch.testing.assert_close(embeddings[:, THRESHOLDS, : n_grades - 1], logits)
+        assert (embeddings[:, THRESHOLDS, n_grades - 1 :] == 0).all()
+        head = network.contrast or network.preference
+        torch.testing.assert_close(embeddings[:, CONTRAST], head(embeddings[:, PROJECTION]))
+        torch.testing.assert_close(embeddings[:, PREFERENCE], network.preference(embeddings[:, PROJECTION]))
+
+
+@pytest.mark.parametrize("n_grades", [1, D + 2])
+def test_a_number_of_grades_without_room_is_refused(n_grades):
+    with pytest.raises(ValueError, match=rf"n_grades must lie in \[2, embedding_dim \+ 1\], got {n_grades}"):
+        small_net(n_grades=n_grades)
+
+
 def test_default_is_the_papers_resnet50_with_256_dimensions():
     network = SemiseNet()
     assert network.projection.weight.shape == (256, 2048)
     assert len(network.encoder.layer3) == 6
     assert network.contrast is None
+    assert network.thresholds is None
 
 
 @pytest.mark.parametrize("separate_heads", [False, True])
@@ -62,10 +84,11 @@ def test_images_of_a_batch_do_not_see_each_other_in_evaluation(separate_heads):
         torch.testing.assert_close(network(image)[1:2], network(image[1:2]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_grades", [None, 3])
 @pytest.mark.parametrize("separate_heads", [False, True])
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_torchscript_agrees(separate_heads, spatial_dims):
-    network = small_net(separate_heads=separate_heads, spatial_dims=spatial_dims)
+def test_torchscript_agrees(separate_heads, spatial_dims, n_grades):
+    network = small_net(separate_heads=separate_heads, spatial_dims=spatial_dims, n_grades=n_grades)
     image = images(2, 1, 32, spatial_dims)
     with torch.no_grad():
         torch.testing.assert_close(torch.jit.script(network)(image), network(image))

@@ -145,6 +145,7 @@ LOSSES = {
     "phase 2": (SemiseLoss(0.5, temperature=0.1), grades_of),
     "phase 2, sum": (SemiseLoss(0.5, reduction="sum", balance="none", detach_reference=True), grades_of),
     "phase 2, equal grades together": (SemiseLoss(0.5, grade_weight=0.7), grades_of),
+    "phase 2, thresholds between grades": (SemiseLoss(0.5, ordinal_weight=0.7, n_grades=4), grades_of),
     "phase 2, NT-Xent alone": (SemiseLoss(1.0), grades_of),
     "phase 2, preference alone": (SemiseLoss(0.0, scale=4.0), grades_of),
     "phase 2 without a comparable pair": (SemiseLoss(0.0), nothing_to_compare),
@@ -162,7 +163,7 @@ LOSSES = {
 def network():
     """With separate heads, so that every kind of head is there; batch norm in evaluation, as it sees local images."""
     torch.manual_seed(0)
-    return SemiseNet("resnet10", embedding_dim=6, separate_heads=True).double().eval()
+    return SemiseNet("resnet10", embedding_dim=6, separate_heads=True, n_grades=4).double().eval()
 
 
 def loss_and_gradients(name, model, bounds):

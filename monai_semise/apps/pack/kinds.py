@@ -77,7 +77,11 @@ def channel_names(names: Sequence[str]) -> dict[str, str]:
 
 def _embedding(settings: Settings) -> dict[str, Any]:
     heads = ["projection, space of the healthy reference", "preference embedding"]
-    heads += ["contrast embedding"] if settings["separate_heads"] else []
+    heads += ["logits of worse than each grade, then zeros"] if settings.get("n_grades") else []
+    if settings["separate_heads"]:
+        heads.append("contrast embedding")
+    elif settings.get("n_grades"):
+        heads.append("preference embedding, once more")
     return {
         "type": "tuples",
         "format": "latent",

@@ -29,8 +29,9 @@ COMMON |= {
 
 
 def pretraining(folder: Path) -> Path:
-    """Output folder of a pretraining run under ``folder``."""
-    return harness.run(folder, train__trainer__max_epochs=1, n_resamples=20)
+    """Output folder of a pretraining run under ``folder``, with all terms of the loss."""
+    terms = {"grade_weight": 1.0, "ordinal_weight": 1.0}
+    return harness.run(folder, train__trainer__max_epochs=1, n_resamples=20, **terms)
 
 
 def classification(folder: Path, *overlays: str) -> Path:

@@ -70,8 +70,6 @@ class Packed(NamedTuple):
 def packed(request, tmp_path_factory):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    if request.param == "corn":
-        pytest.importorskip("coral_pytorch")
     folder = tmp_path_factory.mktemp(request.param)
     run = RUNS[request.param](folder)
     out = pack_run(run, folder / "packed", BUNDLES, "1.2.3", EXPORTS)

@@ -125,6 +125,8 @@ def test_format_of_the_image():
     [
         ("semise_pretrain", {}, [16], 3),
         ("semise_pretrain", {"separate_heads": False}, [16], 2),
+        ("semise_pretrain", {"n_grades": 3}, [16], 4),
+        ("semise_pretrain", {"separate_heads": False, "n_grades": 3}, [16], 4),
         ("semise_classification", {}, [], ["logit of healthy", "logit of mild", "logit of severe"]),
         (
             "semise_classification",
