@@ -8,6 +8,7 @@ from __future__ import annotations
 from monai_semise.data.datalist import (
     UNGRADED,
     check_datalist,
+    check_scale,
     grade_names,
     graded_items,
     healthy_indices,
@@ -39,6 +40,7 @@ __all__ = [
     "UNGRADED",
     "annotated_items",
     "check_datalist",
+    "check_scale",
     "draw_preference_pairs",
     "ensure_phantoms",
     "grade_names",

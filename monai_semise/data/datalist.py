@@ -116,9 +116,34 @@ def read_names(path: str | os.PathLike, field: str) -> list[str] | None:
 
 
 def grade_names(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the grades, from 0: those that the datalist gives, or the numbers up to the highest of the items."""
+    """Names of the grades, from 0: those that the datalist gives, or the numbers up to the highest of the items.
+
+    Raises:
+        InputError: when an item has a grade beyond those that the datalist names.
+    """
     names = read_grade_names(path)
-    return names if names is not None else [str(n) for n in range(1 + max(item["severity"] for item in items))]
+    if names is None:
+        return [str(n) for n in range(1 + max(item["severity"] for item in items))]
+    check_scale(items, len(names))
+    return names
+
+
+def check_scale(items: Sequence[Mapping[str, Any]], n_grades: int | None) -> None:
+    """Check that no item has a grade beyond a scale of so many grades; None is no scale.
+
+    Raises:
+        InputError: naming the first that has.
+
+    Example:
+        >>> check_scale([{"image": "a.png", "severity": 2}], n_grades=3)
+    """
+    for item in items:
+        if n_grades is not None and item["severity"] >= n_grades:
+            raise InputError(
+                f"{item['image']}: severity {item['severity']} is outside the scale of {n_grades} grades, 0 to "
+                f'{n_grades - 1}; name every grade in the datalist\'s "grades", or give the right --n_grades where it '
+                "was set"
+            )
 
 
 def graded_items(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Item]]:

@@ -80,7 +80,12 @@ class TrainingCheckpointHandler:
     def _load(self, engine: Engine) -> None:
         checkpoint = load_checkpoint(self.last_path)
         for name, value in self.settings.items():
-            before = checkpoint["settings"].get(name)
+            if name not in checkpoint["settings"]:
+                raise InputError(
+                    f"{self.last_path} is of another version, whose runs had no {name}; go on with that version, name "
+                    "another --output_dir, or start anew with --resume False"
+                )
+            before = checkpoint["settings"][name]
             if before != value:
                 raise InputError(
                     f"{self.last_path} is of a run with {name} = {before}, and now it is {value}; "

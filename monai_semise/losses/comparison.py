@@ -33,7 +33,8 @@ class ComparisonLoss(SemiseLoss):
 
     For :class:`monai_semise.networks.LearnedReferenceNet`, which puts its reference in the place of every projection.
     All pairs of a batch are compared, by what the order says of them; the third term, which draws images of like
-    severity together, takes the severities of that order, on the preference head.
+    severity together, takes the severities of that order, on the preference head. There is no fourth: an order has no
+    grades to set thresholds between.
 
     Args:
         order: of the images, by their ``index``.

@@ -25,7 +25,7 @@ def ordinal_corn_loss(logits: Tensor, grades: Tensor, reduction: LossReduction |
 
     Args:
         logits: shape (N, K - 1).
-        grades: 0 to K - 1, shape (N,); a negative one marks a row without a grade, which is left out.
+        grades: 0 to K - 1, shape (N,), unchecked; a negative one marks a row without a grade, which is left out.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Returns:
@@ -50,7 +50,7 @@ class OrdinalCornLoss(_Loss):
     """Module form of :func:`ordinal_corn_loss`.
 
     Args:
-        n_grades: number of grades K.
+        n_grades: number of grades K, at least 2.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Example:
@@ -61,6 +61,8 @@ class OrdinalCornLoss(_Loss):
 
     def __init__(self, n_grades: int, reduction: LossReduction | str = LossReduction.MEAN) -> None:
         super().__init__(reduction=LossReduction(reduction).value)
+        if n_grades < 2:
+            raise ValueError(f"n_grades must be at least 2, got {n_grades}")
         self.n_grades = n_grades
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class SemiseLoss(_Loss):
         grade_temperature: see :func:`monai_semise.losses.rank_n_contrast_loss`.
         ordinal_weight: :math:`\omega \ge 0`; 0 is the paper's loss. Above 0, the network must have been told
             ``n_grades``.
-        n_grades: number of grades K; needed where ``ordinal_weight`` is above 0.
+        n_grades: number of grades K, that of the network; needed where ``ordinal_weight`` is above 0.
         reduction: ``"mean"`` or ``"sum"``, of each term before they are joined. The terms differ in length, so there
             is no ``"none"``.
 

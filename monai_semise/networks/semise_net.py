@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monai_semise.networks.severity_net import SeverityNet
+from monai_semise.utils import InputError
 
 __all__ = ["SemiseNet"]
 
@@ -31,7 +32,7 @@ class SemiseNet(SeverityNet):
             given at least k" (:func:`monai_semise.losses.ordinal_corn_loss`); None for no such layer. At most D + 1.
 
     Raises:
-        ValueError: when there are too few grades, or more than the dimension has room for.
+        InputError: when there are fewer than two grades, or more than the dimension has room for.
 
     Example:
         >>> import torch
@@ -52,8 +53,9 @@ class SemiseNet(SeverityNet):
     ) -> None:
         super().__init__(backbone, spatial_dims, in_channels, embedding_dim)
         if n_grades is not None and not 2 <= n_grades <= embedding_dim + 1:
-            raise ValueError(
-                f"n_grades must lie in [2, embedding_dim + 1], got {n_grades} with an embedding_dim of {embedding_dim}"
+            raise InputError(
+                f"n_grades: must lie in [2, embedding_dim + 1], got {n_grades} with embedding_dim {embedding_dim}; "
+                "merge grades, raise embedding_dim, or train without thresholds (ordinal_weight 0)"
             )
         self.projection = nn.Linear(self.n_features, embedding_dim)
 

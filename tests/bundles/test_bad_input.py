@@ -46,6 +46,18 @@ def test_missing_image(tmp_path, phantoms):
     assert "training[2].image" in message_of(tmp_path, folder, content)
 
 
+def test_a_grade_beyond_the_scale(tmp_path, phantoms):
+    message = message_of(tmp_path, *phantoms, ordinal_weight=1.0, n_grades=4)
+    assert "severity 4 is outside the scale of 4 grades" in message
+    assert "--n_grades" in message
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_more_grades_than_dimensions(tmp_path, phantoms):
+    message = message_of(tmp_path, *phantoms, ordinal_weight=1.0, n_grades=30)
+    assert "got 30 with embedding_dim 16" in message
+
+
 @pytest.mark.parametrize("section", ["training", "validation", "test"])
 def test_truncated_image_is_found_before_training(tmp_path, phantoms, section):
     folder, content = phantoms

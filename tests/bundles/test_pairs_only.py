@@ -87,6 +87,21 @@ def test_learns_and_scores_without_a_grade(tmp_path, compared, sections):
     assert len(scores) == len(list((ROOT / settings["datalist"]).parent.joinpath("images").iterdir()))
 
 
+def test_a_network_with_thresholds_learns_from_comparisons(tmp_path, compared):
+    """As of a packed model that was trained with grades; the thresholds stay as they were."""
+    flow = workflow(
+        tmp_path, OVERLAY, n_grades=4, train__trainer__max_epochs=1, weight_decay=0.0, **compared(["training"])
+    )
+    flow.initialize()
+    before = flow.parser.get_parsed_content("network").thresholds.weight.detach().clone()
+    flow.run()
+    network = SemiseNet(
+        "resnet10", embedding_dim=16, n_grades=json.loads((tmp_path / "run/settings.json").read_text())["n_grades"]
+    )
+    network.load_state_dict(weights(tmp_path / "run" / "model.pt"))
+    assert torch.equal(network.thresholds.weight, before)
+
+
 def test_without_comparisons(tmp_path, compared):
     settings = {**compared(["training"]), "pairs_file": None}
     with pytest.raises(RuntimeError) as raised:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from monai_semise.data import (
     UNGRADED,
     check_datalist,
+    check_scale,
+    grade_names,
     healthy_indices,
     load_datalist,
     read_grade_names,
@@ -153,6 +155,31 @@ def test_grade_names(tmp_path, content, names):
     path = tmp_path / "datalist.json"
     path.write_text(json.dumps(content))
     assert read_grade_names(path) == names
+
+
+UP_TO_2 = [{"image": "a.png", "severity": 0}, {"image": "b.png", "severity": 2}, {"image": "c.png", "severity": -1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [({}, ["0", "1", "2"]), ({"grades": ["none", "mild", "severe", "fatal"]}, ["none", "mild", "severe", "fatal"])],
+)
+def test_grades_are_named_or_those_up_to_the_highest(tmp_path, content, names):
+    path = tmp_path / "datalist.json"
+    path.write_text(json.dumps(content))
+    assert grade_names(path, UP_TO_2) == names
+
+
+def test_a_grade_without_a_name_is_found(tmp_path):
+    path = tmp_path / "datalist.json"
+    path.write_text(json.dumps({"grades": ["none", "mild"]}))
+    with pytest.raises(InputError, match=r"b\.png: severity 2 is outside the scale of 2 grades"):
+        grade_names(path, UP_TO_2)
+
+
+@pytest.mark.parametrize("n_grades", [None, 3, 4])
+def test_a_scale_that_has_all_grades_is_right(n_grades):
+    assert check_scale(UP_TO_2, n_grades) is None
 
 
 @pytest.mark.parametrize("header", [{"structures": ["lesion", "disc"]}, {}])

@@ -92,6 +92,12 @@ def test_other_settings_are_named(tmp_path):
         Part(tmp_path, METRICS, settings={"alpha": 0.7}).run(2)
 
 
+def test_a_setting_that_an_earlier_version_had_not_is_named(tmp_path):
+    Part(tmp_path, METRICS, settings={"alpha": 0.5}).run(1)
+    with pytest.raises(InputError, match="of another version, whose runs had no n_grades"):
+        Part(tmp_path, METRICS, settings={"alpha": 0.5, "n_grades": None}).run(2)
+
+
 def test_damaged_checkpoint_is_named(tmp_path):
     Part(tmp_path, METRICS).run(1)
     file = tmp_path / "train_last.pt"

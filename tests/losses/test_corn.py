@@ -70,6 +70,11 @@ def test_logits_of_another_number_of_grades_are_refused():
         OrdinalCornLoss(5)(LOGITS, GRADES)
 
 
+def test_a_scale_without_a_threshold_is_refused():
+    with pytest.raises(ValueError, match="n_grades must be at least 2, got 1"):
+        OrdinalCornLoss(1)
+
+
 def test_an_unknown_reduction_is_named():
     with pytest.raises(ValueError, match="median"):
         OrdinalCornLoss(4, reduction="median")

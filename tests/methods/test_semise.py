@@ -35,6 +35,21 @@ def test_semise_joins_its_terms(tmp_path, name, alpha, settings):
     assert silent_gradients(part(flow, "network"), loss) == []
 
 
+@pytest.mark.parametrize(("grades", "n_grades"), [(None, 4), (["a", "b", "c", "d", "e", "f"], 6)])
+def test_the_scale_is_that_of_the_datalist(tmp_path, phantoms, grades, n_grades):
+    content = json.loads(phantoms().read_text())
+    content["training"] = [item for item in content["training"] if item.get("severity") != 4]
+    content["grades"] = grades
+    file = phantoms().with_name("of_a_scale.json")
+    file.write_text(json.dumps(content))
+    flow = start(tmp_path, "semise", datalist=str(file))
+    assert part(flow, "network").thresholds.out_features == n_grades - 1
+    assert part(flow, "settings")["n_grades"] == n_grades
+    without = start(tmp_path, "semise", datalist=str(file), ordinal_weight=0.0)
+    assert part(without, "network").thresholds is None
+    assert part(without, "settings")["n_grades"] is None
+
+
 @pytest.mark.parametrize(("unlabelled", "share"), [(0.1, 0.1), (0.75, 0.25)])
 def test_ungraded_images_are_no_more_than_a_quarter_of_a_batch(tmp_path, unlabelled, share):
     flow = start(tmp_path, "semise", phantoms__n_training=160, batch_size=40, phantoms__unlabelled_fraction=unlabelled)

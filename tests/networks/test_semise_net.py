@@ -65,7 +65,7 @@ def test_thresholds_are_a_linear_layer_of_the_projection_filled_up_with_zeros(se
 
 @pytest.mark.parametrize("n_grades", [1, D + 2])
 def test_a_number_of_grades_without_room_is_refused(n_grades):
-    with pytest.raises(ValueError, match=rf"n_grades must lie in \[2, embedding_dim \+ 1\], got {n_grades}"):
+    with pytest.raises(InputError, match=rf"n_grades: must lie in \[2, embedding_dim \+ 1\], got {n_grades}"):
         small_net(n_grades=n_grades)
 
 

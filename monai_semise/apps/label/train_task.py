@@ -198,7 +198,8 @@ class ComparisonTrainTask(PackedTrainTask):
         return datalist
 
     def _overrides(self, run: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {**super()._overrides(run, given), "pairs_file": str(run / PAIRS), "select": "best"}
+        own = {"pairs_file": str(run / PAIRS), "select": "best", "n_grades": self.model.config.get("n_grades")}
+        return {**super()._overrides(run, given), **own}
 
 
 def _diseased_images_compare(datalist: Path) -> bool:

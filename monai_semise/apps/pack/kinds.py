@@ -77,7 +77,11 @@ def channel_names(names: Sequence[str]) -> dict[str, str]:
 
 def _embedding(settings: Settings) -> dict[str, Any]:
     heads = ["projection, space of the healthy reference", "preference embedding"]
-    heads += ["logits of worse than each grade, then zeros"] if settings.get("n_grades") else []
+    heads += (
+        ["logits of worse than a grade, given at least that grade (CORN); then zeros"]
+        if settings.get("n_grades")
+        else []
+    )
     if settings["separate_heads"]:
         heads.append("contrast embedding")
     elif settings.get("n_grades"):

@@ -27,6 +27,7 @@ from monai_semise.apps.label.packed_model import PackedModel
 from monai_semise.apps.label.train_task import ComparisonTrainTask, GradeTrainTask, OutlineTrainTask
 from tests.apps.label.served import outliner
 
+ALL_TERMS = {"grade_weight": 1.0, "ordinal_weight": 1.0, "n_grades": 3}
 GRADES = {f"p{n:02d}": n % 3 for n in range(36)}
 
 
@@ -52,7 +53,7 @@ def packed(tmp_path, run):
 
 @pytest.fixture
 def severity(tmp_path):
-    run = runs.untrained(tmp_path / "run", grade_names=["healthy", "mild", "severe"], include_healthy=True)
+    run = runs.untrained(tmp_path / "run", grade_names=["healthy", "mild", "severe"], include_healthy=True, **ALL_TERMS)
     return packed(tmp_path, run)
 
 
