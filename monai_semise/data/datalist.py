@@ -137,8 +137,10 @@ def check_scale(items: Sequence[Mapping[str, Any]], n_grades: int | None) -> Non
     Example:
         >>> check_scale([{"image": "a.png", "severity": 2}], n_grades=3)
     """
+    if n_grades is None:
+        return
     for item in items:
-        if n_grades is not None and item["severity"] >= n_grades:
+        if item["severity"] >= n_grades:
             raise InputError(
                 f"{item['image']}: severity {item['severity']} is outside the scale of {n_grades} grades, 0 to "
                 f'{n_grades - 1}; name every grade in the datalist\'s "grades", or give the right --n_grades where it '

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from monai_semise.utils import gather_with_gradient
+from monai_semise.utils import at_least_float32, gather_with_gradient
 
 __all__ = ["CrossCorrelationLoss", "barlow_twins_terms"]
 
@@ -51,7 +51,7 @@ def barlow_twins_terms(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _standardized(view: Tensor) -> Tensor:
-    view = view.float() if view.dtype in (torch.float16, torch.bfloat16) else view
+    view = at_least_float32(view)
     centred = view - view.mean(dim=0)
     return centred * (centred.square().mean(dim=0) + _EPS).rsqrt()
 

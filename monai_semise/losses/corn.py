@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
 from monai_semise.losses.reduction import reduce_loss
+from monai_semise.utils import at_least_float32
 
 __all__ = ["OrdinalCornLoss", "ordinal_corn_loss"]
 
@@ -39,7 +40,7 @@ def ordinal_corn_loss(logits: Tensor, grades: Tensor, reduction: LossReduction |
         >>> ordinal_corn_loss(torch.tensor([[9.0, 9.0], [-9.0, 0.0]]), torch.tensor([2, 0]), reduction="none")
         tensor([0.0001, 0.0001, 0.0001])
     """
-    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    logits = at_least_float32(logits)
     threshold = torch.arange(logits.shape[1], device=logits.device)
     reached = grades[:, None] >= threshold
     worse = (grades[:, None] > threshold)[reached].to(logits.dtype)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from monai_semise.utils import at_least_float32
+
 __all__ = ["cosine_distance", "cosine_similarity_matrix", "unit_vectors"]
 
 _EPS = 1e-8
@@ -21,8 +23,7 @@ def unit_vectors(input: Tensor) -> Tensor:
         tensor of the same shape. A vector shorter than 1e-8 has no direction: it becomes zero and gets no gradient,
         which would overflow otherwise.
     """
-    half = input.dtype in (torch.float16, torch.bfloat16)
-    vectors = input.float() if half else input
+    vectors = at_least_float32(input)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / length.masked_fill(length < _EPS, torch.inf)
 

@@ -13,7 +13,7 @@ from monai_semise.losses.balance import balanced_weights, unordered_groups
 from monai_semise.losses.cosine import cosine_distance
 from monai_semise.losses.preference_moments import preference_moments_loss
 from monai_semise.losses.reduction import reduce_loss
-from monai_semise.utils import gather_with_gradient
+from monai_semise.utils import at_least_float32, gather_with_gradient
 
 __all__ = ["PreferenceLoss", "batch_preference_loss", "comparable_pairs", "preference_loss"]
 
@@ -56,9 +56,7 @@ def preference_loss(
         >>> preference_loss(torch.tensor([2.0]), torch.tensor([0.0]), torch.tensor([1.0]))
         tensor(0.1269)
     """
-    logit = scale * (distance_a - distance_b)
-    if logit.dtype in (torch.float16, torch.bfloat16):
-        logit = logit.float()
+    logit = at_least_float32(scale * (distance_a - distance_b))
     loss = F.binary_cross_entropy_with_logits(logit, preference.to(logit), reduction="none")
     return reduce_loss(loss, reduction, None if weight is None else weight.to(loss))
 

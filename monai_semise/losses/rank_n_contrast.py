@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from monai_semise.losses.reduction import reduce_loss
 from monai_semise.losses.temperature_loss import TemperatureLoss
-from monai_semise.utils import rank, sum_over_ranks, world_size
+from monai_semise.utils import at_least_float32, rank, sum_over_ranks, world_size
 
 __all__ = ["RankNContrastLoss", "rank_n_contrast_loss"]
 
@@ -68,7 +68,7 @@ def rank_n_contrast_loss(
     labels, order = labels[labelled].sort(stable=True)
     rows = input[labelled][order]
     with torch.autocast(device_type=rows.device.type, enabled=False):
-        rows = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+        rows = at_least_float32(rows)
         n = len(rows)
         if n < 2:
             return reduce_loss(rows[:0].flatten(), reduction)

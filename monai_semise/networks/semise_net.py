@@ -66,7 +66,6 @@ class SemiseNet(SeverityNet):
 
         self.preference = head()
         self.contrast = head() if separate_heads else None
-        self.n_unused = 0 if n_grades is None else embedding_dim - (n_grades - 1)
         self.thresholds = nn.Linear(embedding_dim, n_grades - 1) if n_grades is not None else None
 
     def forward(self, image: Tensor) -> Tensor:
@@ -83,7 +82,8 @@ class SemiseNet(SeverityNet):
         preference = self.preference(projection)
         heads = [projection, preference]
         if self.thresholds is not None:
-            heads.append(F.pad(self.thresholds(projection), (0, self.n_unused)))
+            logits = self.thresholds(projection)
+            heads.append(F.pad(logits, (0, projection.shape[1] - logits.shape[1])))
         if self.contrast is not None:
             heads.append(self.contrast(projection))
         elif self.thresholds is not None:

@@ -17,12 +17,13 @@ from monai_semise.utils.distributed import (
 from monai_semise.utils.errors import InputError, SemiseError, TrainingError, find_semise_error
 from monai_semise.utils.files import ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
 from monai_semise.utils.printable_text import printable
-from monai_semise.utils.tensors import plain_tensor
+from monai_semise.utils.tensors import at_least_float32, plain_tensor
 
 __all__ = [
     "InputError",
     "SemiseError",
     "TrainingError",
+    "at_least_float32",
     "batch_norms",
     "ensure_writable",
     "find_semise_error",

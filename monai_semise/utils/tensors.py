@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-__all__ = ["plain_tensor"]
+__all__ = ["at_least_float32", "plain_tensor"]
+
+
+def at_least_float32(value: Tensor) -> Tensor:
+    """``value``, in float32 where it is in half precision (float16 or bfloat16)."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 def plain_tensor(value: Tensor) -> Tensor:

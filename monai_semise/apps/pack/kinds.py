@@ -77,14 +77,12 @@ def channel_names(names: Sequence[str]) -> dict[str, str]:
 
 def _embedding(settings: Settings) -> dict[str, Any]:
     heads = ["projection, space of the healthy reference", "preference embedding"]
-    heads += (
-        ["logits of worse than a grade, given at least that grade (CORN); then zeros"]
-        if settings.get("n_grades")
-        else []
-    )
+    has_thresholds = settings.get("n_grades") is not None
+    if has_thresholds:
+        heads.append("logits of worse than a grade, given at least that grade (CORN); then zeros")
     if settings["separate_heads"]:
         heads.append("contrast embedding")
-    elif settings.get("n_grades"):
+    elif has_thresholds:
         heads.append("preference embedding, once more")
     return {
         "type": "tuples",

@@ -64,8 +64,14 @@ def _downstream(folder: Path, name: str, *overlays: str, **settings: Any) -> Pat
 
 def untrained(folder: Path, **settings: Any) -> Path:
     """A folder like that of a pretraining run, with a network that has only seen noise."""
-    shown = {"backbone": "resnet10", "spatial_dims": 2, "in_channels": 1, "embedding_dim": 16, "separate_heads": False}
-    shown["n_grades"] = None
+    shown = {
+        "backbone": "resnet10",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "embedding_dim": 16,
+        "separate_heads": False,
+        "n_grades": None,
+    }
     shown |= {name: settings[name] for name in shown if name in settings}
     torch.manual_seed(0)
     network = SemiseNet(**shown)
