@@ -54,7 +54,9 @@ def check_settings() -> None:
     for file in sorted((*root.glob("*.json"), *root.glob("*/*.json"))):
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):  # not a config
+        except (OSError, ValueError):  # not a config
+            continue
+        if not isinstance(content, dict):
             continue
         keys = [key for key, *_ in _settings(content)]
         if all(_has(config, name.replace("#", ID_SEP_KEY)) for name in content):

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from monai_semise.apps.compare import ComparisonOptions, compare_methods, plan_lines
+from monai_semise.apps.compare.scheduler import is_first_process
 from monai_semise.utils import InputError
 
 __all__ = ["add_parser", "run"]
@@ -80,8 +82,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="setting of every bundle that has it, or STAGE/NAME=VALUE of one (pretrain, classification, "
-        "segmentation); can be repeated",
+        help="setting of every bundle that has it, below the overlays of the methods; or STAGE/NAME=VALUE of one "
+        "bundle (pretrain, classification, segmentation), or METHOD/NAME=VALUE of one method's pretraining; can be "
+        "repeated",
     )
     parser.add_argument(
         "--overlay",
@@ -107,6 +110,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compare, and say where the page is; or show what would be done."""
+    if not is_first_process():
+        print("Nothing to do here: the first process of torchrun hands out the runs.", file=sys.stderr)
+        return
     options = ComparisonOptions(
         datalist=arguments.datalist,
         out=arguments.out,

@@ -19,7 +19,14 @@ from monai_semise.data.datalist import (
 from monai_semise.data.dicom_info import DicomInfo
 from monai_semise.data.dicom_reader import DicomReader
 from monai_semise.data.pair_dataset import PairDataset
-from monai_semise.data.pairs import PreferencePair, draw_preference_pairs, read_pairs, read_section_pairs, write_pairs
+from monai_semise.data.pairs import (
+    PreferencePair,
+    draw_preference_pairs,
+    draw_validation_pairs,
+    read_pairs,
+    read_section_pairs,
+    write_pairs,
+)
 from monai_semise.data.phantoms import ensure_phantoms, make_phantom
 from monai_semise.data.prepared_dataset import PreparedDataset
 from monai_semise.data.samplers import GradeBalancedBatchSampler, ShuffledBatchSampler
@@ -42,6 +49,7 @@ __all__ = [
     "check_datalist",
     "check_scale",
     "draw_preference_pairs",
+    "draw_validation_pairs",
     "ensure_phantoms",
     "grade_names",
     "graded_items",

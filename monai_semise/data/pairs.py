@@ -7,6 +7,7 @@ import csv
 import difflib
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,14 @@ from monai.utils import look_up_option
 
 from monai_semise.utils import InputError, write_whole
 
-__all__ = ["PreferencePair", "draw_preference_pairs", "read_pairs", "read_section_pairs", "write_pairs"]
+__all__ = [
+    "PreferencePair",
+    "draw_preference_pairs",
+    "draw_validation_pairs",
+    "read_pairs",
+    "read_section_pairs",
+    "write_pairs",
+]
 
 COLUMNS = ("image_a", "image_b", "winner")
 OPTIONAL_COLUMNS = ("rater", "weight")
@@ -90,6 +98,42 @@ def draw_preference_pairs(
         preference = TIE_PREFERENCE[ties] if grade_a == grade_b else float(grade_a > grade_b)
         pairs.append(PreferencePair(a, b, preference))
     return pairs
+
+
+def draw_validation_pairs(
+    items: Sequence[Mapping[str, Any]], n_pairs: int, seed: int = 0, include_healthy: bool = False
+) -> list[PreferencePair]:
+    """Draw the pairs by which a training is validated.
+
+    As :func:`draw_preference_pairs`, but a method that compares no healthy images is still validated where the
+    anomalous images have one grade: then healthy ones are drawn too.
+
+    Args:
+        items: of the validation section.
+        n_pairs: number of pairs.
+        seed: of the draw.
+        include_healthy: whether healthy images are drawn whatever the grades.
+
+    Raises:
+        InputError: when fewer than two grades can be compared, healthy included.
+
+    Warns:
+        UserWarning: when healthy images are drawn for want of a second anomalous grade.
+
+    Example:
+        >>> items = [{"index": i, "severity": s} for i, s in enumerate([0, 0, 1])]
+        >>> {(pair.a, pair.b) for pair in draw_validation_pairs(items, n_pairs=20, include_healthy=True)} <= {
+        ...     (0, 2), (2, 0), (1, 2), (2, 1)
+        ... }
+        True
+    """
+    if not include_healthy and len({item["severity"] for item in items if item["severity"] > 0}) < 2:
+        include_healthy = True
+        warnings.warn("validation: fewer than two anomalous grades, so pairs with healthy images count too")
+    try:
+        return draw_preference_pairs(items, n_pairs, seed, include_healthy=include_healthy)
+    except InputError as error:
+        raise InputError(f"validation: {error}") from error
 
 
 def read_pairs(path: str | os.PathLike, items: Sequence[Mapping[str, Any]]) -> list[PreferencePair]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,8 +20,9 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
 
     All pairs inside such a batch can be compared while each image is encoded once. Of ``batch_size`` images,
     ``healthy_fraction`` are healthy (at least one), ``unlabelled_fraction`` ungraded, and the anomalous grades share
-    the rest equally. A grade with fewer images than its share gives them all, and the others fill up. Within a grade,
-    images come in shuffled order and all of them come before one comes again.
+    the rest equally; each has a place before ungraded images get theirs. A grade with fewer images than its share
+    gives them all, and the others fill up. Within a grade, images come in shuffled order, and all of them before one
+    comes again.
 
     The order depends on the seed and the epoch alone. In a distributed run every rank draws the same batch and takes
     its slice, so that N processes see what one would.
@@ -38,6 +40,9 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
 
     Raises:
         InputError: when there is no healthy or no anomalous image, or the batch is too small to hold both.
+
+    Warns:
+        UserWarning: when a batch is too small to hold every grade; the highest ones are in it.
 
     Example:
         >>> sampler = GradeBalancedBatchSampler([0, 0, 0, 1, 1, 1, 2, -1], batch_size=4, seed=0)
@@ -81,6 +86,13 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
         self.seed = seed
         self.epoch = 0
         self.quota = self._quota(min(batch_size, len(grades)), healthy_fraction, unlabelled_fraction)
+        known = [grade for grade in sorted(self.images) if grade >= 0]
+        never = [grade for grade in known if grade not in self.quota]
+        if never:
+            warnings.warn(
+                f"batch_size: {batch_size} is too small for an image of every grade; those of severity "
+                f"{', '.join(map(str, never))} take no part. Give at least {len(known)}"
+            )
         if sum(self.quota.values()) < self.num_replicas:
             raise InputError(
                 f"GradeBalancedBatchSampler: {sum(self.quota.values())} image(s) are too few for "
@@ -92,14 +104,11 @@ class GradeBalancedBatchSampler(Sampler[list[int]]):
     def _quota(self, batch_size: int, healthy_fraction: float, unlabelled_fraction: float) -> dict[int, int]:
         """Images of each grade in a batch (-1: ungraded)."""
         available = {grade: len(images) for grade, images in self.images.items()}
-        quota = {
-            -1: min(available.get(-1, 0), round(batch_size * unlabelled_fraction), batch_size - 2),
-            0: min(available[0], max(1, round(batch_size * healthy_fraction))),
-        }
         anomalous = [grade for grade in sorted(available) if grade > 0]
-        if quota[-1] + quota[0] >= batch_size:
-            quota[0] = max(1, batch_size - quota[-1] - 1)
-        quota.update(dict.fromkeys(anomalous, 0))
+        room = max(0, batch_size - 1 - len(anomalous))  # beside one image of every grade
+        n_ungraded = min(available.get(-1, 0), round(batch_size * unlabelled_fraction), room)
+        n_healthy = min(round(batch_size * healthy_fraction), 1 + room - n_ungraded)
+        quota = {-1: n_ungraded, 0: min(available[0], max(1, n_healthy)), **dict.fromkeys(anomalous, 0)}
         # one at a time to whoever has least, so that grades differ by at most one unless they run out
         for candidates in (anomalous, [0], [-1] if unlabelled_fraction else []):
             while sum(quota.values()) < batch_size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -101,17 +101,20 @@ def draw_split(
     return section
 
 
-def draw_labelled_groups(groups: Sequence[str], grades: Sequence[int], share: float, seed: int = 0) -> set[str]:
+def draw_labelled_groups(
+    groups: Sequence[str], grades: Sequence[int], share: float, seed: int = 0, masked: Collection[str] = ()
+) -> set[str]:
     """Draw the groups (patients) that keep their labels in semi-supervised work, stratified by their worst grade.
 
-    Draws with the same seed are nested: the groups of a share lie among those of every larger one. Every grade keeps
-    at least one group.
+    Draws with the same seed are nested: the groups of a share lie among those of every larger one. Every grade, also
+    one that is nobody's worst, keeps at least one group, and so do masks.
 
     Args:
         groups: group of each image.
         grades: grade of each image.
         share: of the groups that keep their labels, in (0, 1].
         seed: of the draw.
+        masked: groups that have masks.
 
     Raises:
         InputError: when ``share`` is not in (0, 1].
@@ -130,8 +133,13 @@ def draw_labelled_groups(groups: Sequence[str], grades: Sequence[int], share: fl
         for rank, (draw, group) in enumerate(ordered):
             place = (rank + 0.5) / len(ordered) if rank else 0.0  # evenly in (0, 1), but the first of all grades ahead
             places.append((place, draw, group))
-    n_kept = max(len(strata), round(share * len(places)))
-    return {group for _, _, group in sorted(places)[:n_kept]}
+    ordered = [group for _, _, group in sorted(places)]
+    kept = set(ordered[: max(len(strata), round(share * len(places)))])
+    holders: dict[int, set[str]] = {}
+    for group, grade in zip(groups, grades):
+        holders.setdefault(grade, set()).add(group)
+    missing = [same for same in (*holders.values(), set(masked)) if same and not same & kept]
+    return kept | {next(group for group in ordered if group in same) for same in missing}
 
 
 def _draw_groups(images: Sequence[Image], share: float, seed: str, take_all: bool) -> set[str]:

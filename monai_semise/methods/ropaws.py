@@ -56,10 +56,12 @@ class RopawsLoss(nn.Module):
         \pi_x = \exp\left( \frac{\max_l \cos(x, l) - 1}{\tau_\pi} \right)
 
     :math:`\pi` is the prior of lying in the domain, 1 of graded images. Outside it all grades are alike, so the target
-    is :math:`t_x = J_x + (1 - \sum_k J_{xk}) / K`, which the other view x' of the image shall meet:
+    is :math:`t_x = J_x + (1 - m_x) / K` with :math:`m_x = \sum_k J_{xk}`, which the other view x' of the image shall
+    meet, the more the more of the image lies in the domain:
 
     .. math::
-        L = \frac{1}{2N} \sum_x \pi_x \, H(\rho(t_x), p_{x'}) - H\left(\frac{1}{2N} \sum_x \rho(p_x)\right), \quad
+        L = \frac{1}{2N} \sum_x \frac{m_x + m_{x'}}{2} \, H(\rho(t_x), p_{x'})
+        - H\left(\frac{1}{2N} \sum_x \rho(p_x)\right), \quad
         \rho(p)_k \propto p_k^{1/T}
 
     Gradients flow through p alone, into views and labels.
@@ -73,8 +75,7 @@ class RopawsLoss(nn.Module):
         prior_temperature: :math:`\tau_\pi > 0`; the lower, the less do images count that resemble no graded one.
 
     Attributes:
-        terms: cross-entropy H of the targets, entropy of the mean prediction and mean :math:`\pi` of the last call, for
-            the log.
+        terms: cross-entropy H of the targets, entropy of the mean prediction and mean m of the last call, for the log.
 
     Example:
         >>> loss = RopawsLoss(n_grades=5)
@@ -123,16 +124,16 @@ class RopawsLoss(nn.Module):
         cosine = cosine_similarity_matrix(rows, rows).masked_fill(image[:, None] == image, -torch.inf)
         label_logits = self._label_logits(cosine, grade)
         prediction = label_logits.softmax(dim=1) @ self._labels(grade).to(cosine)
-        wanted, prior = self._posterior(cosine.detach(), label_logits.detach(), grade)
+        wanted, inside = self._posterior(cosine.detach(), label_logits.detach(), grade)
         wanted = sharpened(wanted, self.sharpening).roll(len(severity), 0)  # that of the other view
         disagreement = -(wanted * prediction.log()).sum(dim=1)
-        agreement = (prior.roll(len(severity)) * disagreement).mean()
+        agreement = (inside.unflatten(0, (2, -1)).mean(dim=0).repeat(2) * disagreement).mean()
         mean = sharpened(prediction, self.sharpening).mean(dim=0)
         mean_entropy = torch.special.entr(mean).sum()
         self.terms = {
             "agreement": agreement.detach(),
             "mean_entropy": mean_entropy.detach(),
-            "in_domain": prior.mean(),
+            "in_domain": inside.mean(),
         }
         return agreement - mean_entropy
 
@@ -154,7 +155,7 @@ class RopawsLoss(nn.Module):
         )
 
     def _posterior(self, cosine: Tensor, label_logits: Tensor, grade: Tensor) -> tuple[Tensor, Tensor]:
-        """t, shape (X, K), and the prior, shape (X,). Solved in float64, since rows of B may sum to nearly 1."""
+        """t, shape (X, K), and m, shape (X,). Solved in float64, since rows of B may sum to nearly 1."""
         ungraded = grade < 0
         others = cosine[:, ungraded]
         n_others = others.isfinite().sum(dim=1, keepdim=True).clamp_min(1).to(cosine)
@@ -166,4 +167,5 @@ class RopawsLoss(nn.Module):
         known = of_labels @ self._labels(grade).double()
         identity = torch.eye(others.shape[1], dtype=shares.dtype, device=shares.device)
         joint = known + of_others @ torch.linalg.solve(identity - of_others[ungraded], known[ungraded])
-        return (joint + (1 - joint.sum(dim=1, keepdim=True)) / self.n_grades).to(cosine), prior
+        inside = joint.sum(dim=1, keepdim=True)
+        return (joint + (1 - inside) / self.n_grades).to(cosine), inside.squeeze(1).to(cosine)

@@ -11,6 +11,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional as F
 
 from monai_semise.losses import cosine_distance
 from monai_semise.losses.cosine import unit_vectors
@@ -43,8 +44,9 @@ def plot_embedding(
     points = unit_vectors(torch.cat([embeddings, reference[None]]).float())
     centred = points - points[:-1].mean(dim=0)
     _, singular, directions = torch.linalg.svd(centred[:-1], full_matrices=False)
-    plane = (centred @ directions[:2].T).numpy()
-    share = (singular[:2] ** 2 / (singular**2).sum().clamp_min(1e-12)).tolist()
+    n_missing = max(0, 2 - len(directions))  # one dimension (two ordinal grades) or one image span no plane
+    plane = F.pad(centred @ directions[:2].T, (0, n_missing)).numpy()
+    share = [*(singular[:2] ** 2 / (singular**2).sum().clamp_min(1e-12)).tolist(), *[0.0] * n_missing]
     score = cosine_distance(embeddings.float(), reference.float()).numpy()
     grades = sorted(set(severity[severity >= 0].tolist()))
     colours = colormaps["viridis"](np.linspace(0, 0.95, max(2, len(grades))))

@@ -88,6 +88,20 @@ def test_settings_of_a_config_that_is_not_in_use_are_found(tmp_path, name):
     assert message.endswith("which this run does not use")
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "3", None])
+def test_a_file_that_is_no_config_is_in_no_way(tmp_path, content):
+    config, other = tmp_path / "config.json", tmp_path / "methods" / "bad.json"
+    config.write_text('{"alpha": 0.5, "initialize": ["$monai_semise.bundle.check_settings()"], "run": ["$@alpha"]}')
+    other.parent.mkdir()
+    if content is None:
+        other.mkdir()  # cannot be read, by root neither
+    else:
+        other.write_text(content)
+    flow = ConfigWorkflow(str(config), logging_file=False, imports=["$import monai_semise"])
+    flow.initialize()
+    assert flow.run() == [0.5]
+
+
 def test_settings_of_an_overlay_are_fine_where_it_is_laid_over(tmp_path):
     flow = workflow(tmp_path, ROOT / "bundles" / "explicit_pairs.json", n_references=2, n_training_pairs=30)
     flow.initialize()

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
 from monai_semise.__main__ import main
+from monai_semise.apps.compare.thumbnail_forest import ThumbnailForest
 from tests.bundles.harness import ROOT
 
 SETTINGS = (
@@ -52,7 +54,7 @@ def options(datalist, out, bundles, *more):
     ]
 
 
-def test_kill_resume_and_results(phantoms, tmp_path, bundles, capsys):
+def test_kill_resume_and_results(phantoms, tmp_path, bundles, capsys, caplog, monkeypatch):
     out = tmp_path / "results"
     start = subprocess.Popen(
         [sys.executable, "-m", "monai_semise", *options(phantoms(), out, bundles)],
@@ -112,6 +114,34 @@ def test_kill_resume_and_results(phantoms, tmp_path, bundles, capsys):
     ):
         assert not re.search(r"(training|validation|test)_\d", file.read_text()), file.name
 
+    # a finished run that cannot be read any more, and a forest that cannot grow, are left out and named
+    (first / "encoder.pt").unlink()
+    (first.parent / "segmentation" / "model.pt").write_bytes(b"no checkpoint")
+    (out / "runs" / "semise" / "1" / "1" / "classification" / "predictions.csv").unlink()
+    monkeypatch.setattr(ThumbnailForest, "predict", Mock(side_effect=MemoryError("no room")))
+    caplog.clear()
+    assert main(options(phantoms(), out, bundles)) == 0
+    page = (out / "comparison.html").read_text()
+    for start in ("Embedding without simclr, 100 % of labels, seed 0", "Heat maps without simclr, 100 % of labels"):
+        assert sum(message.startswith(start) for message in caplog.messages) == 1
+        assert start in page
+    assert "encoder.pt" in page
+    assert {row["method"] for row in csv.DictReader((out / "embedding.csv").open(newline=""))} == {"semise"}
+    assert (out / "fig2_heat_maps.svg").read_text().startswith("<?xml")
+    rows = {row["method"]: row for row in csv.DictReader((out / "table1.csv").open(newline=""))}
+    assert rows["thumbnail-forest"]["note"] == "failed: MemoryError: no room"
+    assert rows["simclr"]["runs"] == "2"
+    assert rows["semise"]["note"].startswith("1 of 2 runs; failed: its results cannot be read (FileNotFoundError")
+    assert json.loads((out / "comparison.json").read_text())["date"] > content["date"]
+
+
+def test_torchrun_hands_out_runs_once(phantoms, tmp_path, bundles):
+    given = options(phantoms(), tmp_path / "results", bundles, "--dry_run")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    ran = subprocess.run([*torchrun, "-m", "monai_semise", *given], capture_output=True, text=True, check=True)
+    assert ran.stdout.count("Budget: 2 passes over all") == 1
+    assert ran.stderr.count("the first process of torchrun hands out the runs") == 1
+
 
 def test_dry_run_does_nothing(phantoms, tmp_path, bundles, capsys):
     out = tmp_path / "results"
@@ -124,6 +154,53 @@ def test_dry_run_does_nothing(phantoms, tmp_path, bundles, capsys):
     assert all("--backbone resnet10" in command for command in commands)
     assert any("Budget: 2 passes over all" in line for line in lines)
     assert any("cannot run" in line and "NoSuch" in line for line in lines)
+
+
+def test_what_a_second_start_replaces_is_said_before(phantoms, tmp_path, bundles, capsys, caplog):
+    out = tmp_path / "results"
+    given = ["--methods", "simclr", "--seeds", "1", "--no-segmentation"]
+    assert main(options(phantoms(), out, bundles, *given)) == 0
+    page = (out / "comparison.html").read_text()
+    first = out / "runs" / "simclr" / "1" / "0" / "pretrain"
+    trained = (first / "model.pt").stat().st_mtime_ns
+    assert caplog.text == ""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    given += ["--set", "num_workers=1"]
+    assert main(options(phantoms(), link / "results", link / "bundles", *given)) == 0
+    assert (first / "model.pt").stat().st_mtime_ns == trained
+    assert caplog.text == ""
+
+    (bundles / "methods" / "unreadable.json").write_text("{")
+    given += ["--set", "temperature=0.3", "--set", "semise/alpha=0.3", "--set", "alpha=0.9"]
+    given[1] = "simclr,semise"
+    capsys.readouterr()
+    assert main(options(phantoms(), out, bundles, *given, "--dry_run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = "replaced: 2. What changed, for how many: setting alpha (1), setting temperature (1), pretraining (1)."
+    assert any(said in line for line in lines)
+    assert "# --set semise/alpha=0.3 is for semise alone." in lines
+    assert any("--set alpha=0.9 does not reach the pretraining of semise, whose overlay" in line for line in lines)
+    assert (first / "model.pt").stat().st_mtime_ns == trained
+
+    given[1] = "simclr"
+    given += ["--set", "simclr/temperature=0.4"]
+    del given[given.index("semise/alpha=0.3") - 1 : given.index("semise/alpha=0.3") + 1]
+    assert main(options(phantoms(), out, bundles, *given)) == 0
+    assert "folders replaced: 2" in caplog.text
+    assert "--set simclr/temperature=0.4 is for simclr alone." in caplog.text
+    assert (first / "model.pt").stat().st_mtime_ns != trained
+    assert "simclr/temperature=0.4 is for simclr alone" in (out / "comparison.html").read_text() != page
+    content = json.loads((out / "comparison.json").read_text())
+    assert "--set simclr/temperature=0.4 is for simclr alone." in content["budget"]
+
+
+def test_an_unreadable_method_is_a_row(phantoms, tmp_path, bundles, capsys):
+    (bundles / "methods" / "later.json").write_text("{")
+    assert main(options(phantoms(), tmp_path / "out", bundles, "--methods", "all", "--dry_run")) == 0
+    assert "later, 100 % of labels, seed 0: pretrain (cannot run: method " in capsys.readouterr().out
+    assert main(options(phantoms(), tmp_path / "out", bundles, "--methods", "later", "--dry_run")) == 1
+    assert "later.json: cannot be read" in capsys.readouterr().err
 
 
 def test_every_method_is_tuned_before_its_runs(phantoms, tmp_path, bundles, capsys):

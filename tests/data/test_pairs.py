@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_semise.data import PreferencePair, draw_preference_pairs, read_pairs, write_pairs
+from monai_semise.data import PreferencePair, draw_preference_pairs, draw_validation_pairs, read_pairs, write_pairs
 from monai_semise.utils import InputError
 
 
@@ -106,6 +106,28 @@ def test_one_image_a_grade_terminates(ties):
 def test_one_grade_is_an_error(severity, include_healthy, message, ties):
     with pytest.raises(InputError, match=f"cannot draw pairs: the {message}"):
         draw_preference_pairs(graded(severity), 5, ties=ties, include_healthy=include_healthy)
+
+
+@pytest.mark.parametrize("include_healthy", [False, True])
+def test_validation_pairs_are_those_of_training(include_healthy):
+    items = graded(IMBALANCED)
+    pairs = draw_validation_pairs(items, 50, 3, include_healthy)
+    assert pairs == draw_preference_pairs(items, 50, 3, include_healthy=include_healthy)
+
+
+@pytest.mark.parametrize("severity", [[0, 1, 1], [0, 2, -1]])
+def test_one_anomalous_grade_is_validated_against_healthy_images(severity):
+    with pytest.warns(UserWarning, match="validation: fewer than two anomalous grades"):
+        pairs = draw_validation_pairs(graded(severity), 20)
+    assert len(pairs) == 20
+    assert all({severity[pair.a], severity[pair.b]} == {0, max(severity)} for pair in pairs)
+
+
+@pytest.mark.filterwarnings("ignore:validation")
+@pytest.mark.parametrize("severity", [[], [0, 0], [2, 2, -1]])
+def test_one_validation_grade_is_an_error(severity):
+    with pytest.raises(InputError, match="validation: cannot draw pairs: the graded images have"):
+        draw_validation_pairs(graded(severity), 20)
 
 
 def test_unknown_ties():

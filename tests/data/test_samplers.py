@@ -53,6 +53,20 @@ def test_always_a_healthy_and_an_anomalous_image(batch_size, healthy_fraction, u
         assert sum(found.values()) == len(set(batch)) == batch_size
 
 
+@pytest.mark.parametrize("unlabelled_fraction", [None, 0.25, 0.9])
+def test_few_graded_images_are_all_there(unlabelled_fraction):
+    """Of 3,000 images, 10 % graded: ungraded ones would fill a batch, and healthy ones the rest."""
+    severity = 2700 * [-1] + 150 * [0] + 90 * [1] + 50 * [2] + 8 * [3] + 2 * [4]
+    for batch in sampler(severity, batch_size=32, unlabelled_fraction=unlabelled_fraction, n_batches=3):
+        assert {0, 1, 2, 3, 4} <= grades(batch, severity).keys()
+
+
+def test_a_batch_too_small_for_every_grade_says_which_are_missing():
+    with pytest.warns(UserWarning, match=r"batch_size: 3 is too small .* severity 1 take no part. Give at least 4"):
+        batches = sampler(batch_size=3)
+    assert all(grades(batch).keys() == {0, 2, 3} for batch in batches)
+
+
 @pytest.mark.parametrize(("fraction", "n"), [(0, 0), (0.25, 6), (0.5, 12), (None, 4)])
 def test_unlabelled_images(fraction, n):
     assert all(grades(batch)[-1] == n for batch in sampler(unlabelled_fraction=fraction))
@@ -211,6 +225,8 @@ def test_invariants(severity, batch_size, healthy_fraction, unlabelled_fraction,
     for grade in anomalous:
         if quota[grade] < severity.count(grade):
             assert quota[grade] >= max(quota[other] for other in anomalous) - 1
+    if size > len(anomalous):
+        assert all(quota[grade] for grade in anomalous)
     if unlabelled_fraction == 0:
         assert quota[-1] == 0
     else:

@@ -236,21 +236,38 @@ def test_impossible_shares(shares, message):
 BUDGET = st.floats(0.001, 1)
 
 
-@given(images=IMAGES, one=BUDGET, other=BUDGET, seed=st.integers())
-def test_label_budgets_are_nested(images, one, other, seed):
-    smaller, larger = (draw_labelled_groups(*columns(images), share, seed) for share in sorted((one, other)))
+MASKED = st.sets(NAMES, max_size=6)
+
+
+@given(images=IMAGES, one=BUDGET, other=BUDGET, seed=st.integers(), masked=MASKED)
+def test_label_budgets_are_nested(images, one, other, seed, masked):
+    masked &= {group for group, _ in images}
+    smaller, larger = (draw_labelled_groups(*columns(images), share, seed, masked) for share in sorted((one, other)))
     assert smaller <= larger
 
 
-@given(images=IMAGES, share=BUDGET, seed=st.integers())
-def test_label_budget_is_met_and_every_grade_is_there(images, share, seed):
-    kept = draw_labelled_groups(*columns(images), share, seed)
+@given(images=IMAGES, share=BUDGET, seed=st.integers(), masked=MASKED)
+def test_label_budget_is_met_and_every_grade_is_there(images, share, seed, masked):
     groups = {group for group, _ in images}
+    masked &= groups
+    kept = draw_labelled_groups(*columns(images), share, seed, masked)
     worst = {group: max(grade for name, grade in images if name == group) for group in groups}
     assert kept <= groups
-    assert {worst[group] for group in kept} == set(worst.values())
-    assert len(kept) == max(len(set(worst.values())), round(share * len(groups)))
-    assert draw_labelled_groups(*columns(images[::-1]), share, seed) == kept
+    assert {grade for group, grade in images if group in kept} == {grade for _, grade in images}
+    assert not masked or masked & kept
+    least = max(len(set(worst.values())), round(share * len(groups)))
+    never_worst = {grade for _, grade in images} - set(worst.values())
+    assert least <= len(kept) <= least + len(never_worst) + bool(masked)
+    assert draw_labelled_groups(*columns(images[::-1]), share, seed, masked) == kept
+
+
+def test_a_budget_keeps_a_grade_that_is_nobodys_worst():
+    pairs = 60 * [(0, 0)] + 5 * [(1, 2)] + 35 * [(0, 2)]
+    images = [(f"p{n}", grade) for n, grades in enumerate(pairs) for grade in grades]
+    for seed in range(20):
+        kept = draw_labelled_groups(*columns(images), 0.1, seed)
+        assert {grade for group, grade in images if group in kept} == {0, 1, 2}
+        assert len(kept) in (10, 11)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.25, 0.5, 0.9, 1.0])

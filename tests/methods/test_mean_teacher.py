@@ -76,5 +76,12 @@ def test_training_moves_the_teacher_after_the_student(tmp_path):
     assert not torch.equal(network.head.weight, network.teacher.network.head.weight)
 
 
+def test_a_few_grades_among_many_ungraded_images_are_all_learned(tmp_path):
+    flow = start(tmp_path, "mean-teacher", phantoms__unlabelled_fraction=0.9, phantoms__n_training=400, batch_size=16)
+    _, target = first_batch(flow)
+    assert int((target["severity"] < 0).sum()) == 8
+    assert target["severity"].unique().tolist() == [-1, 0, 1, 2, 3, 4]
+
+
 def test_learns(tmp_path):
     assert_learns(tmp_path, "mean-teacher", epochs=6, consistency_weight=1.0)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -14,6 +15,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from monai_semise.bundle import unknown_settings
+from monai_semise.data import ensure_phantoms, load_datalist, write_datalist
 from tests.bundles.harness import CONFIG
 from tests.methods.harness import METHODS, overlay, part, read_overlay, start
 
@@ -80,3 +82,18 @@ def test_method_trains_an_epoch_and_is_reported(name, tmp_path, phantoms):
     assert row["phase"] == "train"
     assert math.isfinite(float(row["loss"]))
     assert {"model.pt", "encoder.pt", "summary.json"} <= {file.name for file in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore:validation")
+@pytest.mark.parametrize("name", ["conpro", "corn", "semise", "simclr", "supcon-2-pairs", "supervised"])
+def test_two_grades_are_enough(name, tmp_path):
+    phantoms = ensure_phantoms(tmp_path, n_training=24, n_validation=8, n_test=6, size=32, progress=False)
+    sections = load_datalist(phantoms)
+    for item in itertools.chain(*sections.values()):
+        item["severity"] = min(item["severity"], 1)
+    write_datalist(tmp_path / "two.json", {**sections, "grades": ["healthy", "ill"]})
+    flow = start(tmp_path, name, datalist=str(tmp_path / "two.json"), **TINY)
+    flow.run()
+    flow.finalize()
+    test = json.loads((tmp_path / "run" / "summary.json").read_text())["test"]
+    assert 0 <= test["pair_accuracy_with_healthy"] <= 1

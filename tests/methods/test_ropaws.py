@@ -51,7 +51,9 @@ def slow(views, severity):
     disagreement, mean = torch.zeros(()), torch.zeros(K)
     for x in range(2 * n):
         wanted = (joint[x] + (1 - joint[x].sum()) / K) ** 4
-        disagreement = disagreement - prior[x] * (wanted / wanted.sum() * torch.log(p[(x + n) % (2 * n)])).sum()
+        other = (x + n) % (2 * n)
+        inside = (joint[x].sum() + joint[other].sum()) / 2
+        disagreement = disagreement - inside * (wanted / wanted.sum() * torch.log(p[other])).sum()
         mean = mean + p[x] ** 4 / (p[x] ** 4).sum() / (2 * n)
     return disagreement / (2 * n) + (mean * torch.log(mean)).sum()
 
@@ -80,16 +82,16 @@ def test_without_ungraded_images_the_targets_are_those_of_paws():
     expected = -(wanted.roll(6, 0) * p.log()).sum(dim=1).mean()
     loss(views, {"severity": severity})
     torch.testing.assert_close(loss.terms["agreement"], expected)
-    assert loss.terms["in_domain"] == 1
+    assert float(loss.terms["in_domain"]) == pytest.approx(1)
 
 
 def posterior(loss, directions, severity):
-    """Targets and priors of the images of these directions, whose two views are alike."""
+    """Targets of the images of these directions, whose two views are alike, and how much of them lies in the domain."""
     rows, n = directions.repeat(2, 1), len(severity)
     near = (rows @ rows.T).masked_fill(torch.arange(2 * n)[:, None] % n == torch.arange(2 * n) % n, -torch.inf)
     grade = severity.repeat(2)
-    wanted, prior = loss._posterior(near, loss._label_logits(near, grade), grade)
-    return wanted[:n], prior[:n]
+    wanted, inside = loss._posterior(near, loss._label_logits(near, grade), grade)
+    return wanted[:n], inside[:n]
 
 
 def test_an_image_far_from_all_labels_counts_less_and_is_nearer_to_uniform_than_in_paws():
@@ -98,14 +100,14 @@ def test_an_image_far_from_all_labels_counts_less_and_is_nearer_to_uniform_than_
     for angle in (0.0, 0.8, 1.4):  # of the ungraded image to grade 0, away from grade 1
         last = [math.cos(angle), 0, math.sin(angle)]
         directions = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], last])
-        wanted, prior = posterior(loss, directions, severity)
+        wanted, inside = posterior(loss, directions, severity)
         views = directions.expand(2, 5, 3)[:, :, None]
         assert angle == 0 or wanted[4, 0] < paws_predictions(loss, views, severity)[4, 0]
         loss(views, {"severity": severity})
-        outcomes.append((float(wanted[4, 0]), float(prior[4]), float(loss.terms["in_domain"])))
-    probabilities, priors, means = zip(*outcomes)
+        outcomes.append((float(wanted[4, 0]), float(inside[4]), float(loss.terms["in_domain"])))
+    probabilities, insides, means = zip(*outcomes)
     assert probabilities[0] > probabilities[1] > probabilities[2] > 0.5
-    assert pytest.approx(1) == priors[0] > priors[1] > priors[2]
+    assert pytest.approx(1) == insides[0] > insides[1] > insides[2]
     assert pytest.approx(1) == means[0] > means[1] > means[2]
 
 

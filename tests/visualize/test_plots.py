@@ -37,6 +37,13 @@ def test_constant_embedding_can_be_drawn(tmp_path):
     assert pixels(tmp_path / "e.png").std() > 0
 
 
+@pytest.mark.parametrize(("n_images", "n_dimensions"), [(6, 1), (1, 8)])
+def test_what_spans_no_plane_can_be_drawn(tmp_path, n_images, n_dimensions):
+    embeddings = torch.randn(n_images, n_dimensions)
+    plot_embedding(embeddings, torch.arange(n_images) % 2, torch.ones(n_dimensions), tmp_path / "e.png")
+    assert near(pixels(tmp_path / "e.png"), CRIMSON) > 20
+
+
 def test_curves_have_a_panel_for_each_measure(tmp_path):
     rows = [
         {"phase": "discriminate", "epoch": 1.0, "loss": 1.0, "margin_contrastive": 1.0},

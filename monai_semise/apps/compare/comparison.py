@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import logging
 import os
 import platform
 import shlex
@@ -19,13 +20,15 @@ from monai.utils import optional_import
 import monai_semise
 from monai_semise.apps.compare.alpha_lines import COMPARISON, FIG3, alpha_lines, read_alpha_lines
 from monai_semise.apps.compare.figures import draw_figures
+from monai_semise.apps.compare.left_out import reason_of
 from monai_semise.apps.compare.methods import FOREST
 from monai_semise.apps.compare.options import ComparisonOptions
-from monai_semise.apps.compare.page import write_comparison_page
+from monai_semise.apps.compare.page import PAGE, write_comparison_page
 from monai_semise.apps.compare.plan import Plan, make_plan
 from monai_semise.apps.compare.result_table import ResultTable
+from monai_semise.apps.compare.run_results import unreadable_results
 from monai_semise.apps.compare.scheduler import Environment, device_slots, run_stages
-from monai_semise.apps.compare.stage import read_record, state_of
+from monai_semise.apps.compare.stage import earlier_start, read_record, state_of
 from monai_semise.apps.compare.stage_configs import read_stage_config
 from monai_semise.apps.compare.stage_process import StageProcess
 from monai_semise.apps.compare.table_files import write_table
@@ -51,6 +54,8 @@ LOCK = "running.lock"
 TRIALS = "tuning.csv"
 SOMETIMES = (TRIALS, "table2.*", "fig2_heat_maps.*", "fig3_alpha.*", "label_efficiency.*", "embedding.*")
 """Files that not every comparison writes."""
+LATER = (COMPARISON, PAGE)
+"""Files that would not belong to the tables when an error kept them from being written."""
 
 
 def compare_methods(options: ComparisonOptions) -> Path:
@@ -70,18 +75,24 @@ def compare_methods(options: ComparisonOptions) -> Path:
         slots = device_slots(options.jobs)
         processes = StageProcess(kept_open)
         plan = make_plan(options)  # what cannot be used is met before anything runs, tuning included
+        for line in plan.settings_apart:
+            logging.getLogger("monai_semise").warning(line)
         tuned = _tune(options, slots, processes) if options.tune else None
         if tuned is not None:
             plan = make_plan(options, tuned.chosen)
         failures = _run(plan, slots, processes)
+        unreadable = unreadable_results(plan.stages, failures)
+        for folder, reason in unreadable.items():
+            logging.getLogger("monai_semise").warning(f"{folder}: {reason}")
+        failures |= unreadable
         forests = _forests(plan, options, len(slots))
         classification = classification_table(plan, options, failures, forests)
         segmentation = segmentation_table(plan, options, failures)
         alpha = alpha_table(plan, options, failures) if plan.alpha_methods else None
         tables = {"table1": classification, **({} if segmentation is None else {"table2": segmentation})}
-        for pattern in SOMETIMES:
+        for pattern in (*SOMETIMES, *LATER):
             for file in options.out.glob(pattern):
-                file.unlink()  # of an earlier start with other options
+                file.unlink()  # of an earlier start
         if tuned is not None:
             write_trials(tuned.trials, options.tune_by, options.out / TRIALS)
         for stem, table in tables.items():
@@ -89,10 +100,10 @@ def compare_methods(options: ComparisonOptions) -> Path:
         shown = {**tables, **({} if alpha is None else {FIG3: alpha})}
         facts = _facts(plan, options, failures, tuned)
         content = {**facts, "tables": {stem: _as_json(table) for stem, table in shown.items()}}
-        lines = {} if alpha is None else {**alpha_lines(content), **beside}
-        pictures = draw_figures(plan, options, classification, alpha, lines)
         write_json(options.out / COMPARISON, content)
-        return write_comparison_page(options.out, len(plan.test), shown, pictures, facts)
+        lines = {} if alpha is None else {**alpha_lines(content), **beside}
+        figures = draw_figures(plan, options, classification, alpha, lines)
+        return write_comparison_page(options.out, len(plan.test), shown, figures, facts)
 
 
 def _tune(options: ComparisonOptions, slots: Sequence[Environment], processes: StageProcess) -> Tuned:
@@ -122,6 +133,8 @@ def plan_lines(options: ComparisonOptions) -> Iterator[str]:
 
 def _lines_of(plan: Plan, options: ComparisonOptions, tuning: Tuning | None = None) -> Iterator[str]:
     for line in _budget_statement(plan, options, tuning):
+        yield f"# {line}"
+    for line in earlier_start(plan.stages):
         yield f"# {line}"
     for budget in plan.budgets:
         n_known, n_unknown = len(budget.content["training"]), len(budget.content["unlabelled"])
@@ -153,14 +166,21 @@ def _alone_in(folder: Path) -> Iterator[tuple[int, ...]]:
         yield (stream.fileno(),)
 
 
-def _forests(plan: Plan, options: ComparisonOptions, jobs: int) -> dict[tuple[float, int], GradePrediction]:
-    """Predictions of the thumbnail forest, by share and seed."""
+def _forests(plan: Plan, options: ComparisonOptions, jobs: int) -> dict[tuple[float, int], GradePrediction | str]:
+    """Predictions of the thumbnail forest, by share and seed, or why there is none."""
     config = read_stage_config(plan.configs["classification"], plan.settings["classification"])
     forest = ThumbnailForest(config.get("in_channels"), config.get("spatial_dims"), jobs)
-    found = {}
+    found: dict[tuple[float, int], GradePrediction | str] = {}
     for budget in plan.budgets:
         graded = [item for item in budget.content["training"] if item["severity"] != UNGRADED]
-        found[budget.share, budget.seed] = forest.predict(graded, plan.test, len(plan.grade_names), budget.seed)
+        try:
+            made = forest.predict(graded, plan.test, len(plan.grade_names), budget.seed)
+        except Exception as error:  # one row must not keep the others from the table
+            made = reason_of(error)
+            logging.getLogger("monai_semise").warning(
+                f"{FOREST}, {100 * budget.share:g} % of labels, seed {budget.seed}: failed: {made}"
+            )
+        found[budget.share, budget.seed] = made
     return found
 
 
@@ -181,6 +201,7 @@ def _budget_statement(plan: Plan, options: ComparisonOptions, tuning: Tuning | N
         "The classifier and the decoder on the frozen encoder are trained alike for all.",
         "At each label budget the same patients keep their labels for all methods; each seed draws its own, and "
         "smaller budgets lie inside larger ones. The images of the others stay, unlabelled.",
+        *plan.settings_apart,
         *([] if tuning is None else [tried_settings(tuning)]),
     ]
 

@@ -3,28 +3,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan
 from monai_semise.apps.compare.result_table import ResultTable
-from monai_semise.apps.compare.run_pictures import heat_map_rows, test_embeddings
+from monai_semise.apps.compare.run_pictures import LeftOut, embedding_planes, heat_map_rows
 from monai_semise.apps.compare.stage import Stage, state_of
 from monai_semise.apps.compare.table_files import write_csv
-from monai_semise.visualize.embedding_panels import draw_embedding_panels
+from monai_semise.utils import write_whole
+from monai_semise.visualize.embedding_panels import PrincipalPlane, draw_embedding_panels
 from monai_semise.visualize.figure import save_figure
 from monai_semise.visualize.interval_lines import IntervalLine, draw_interval_lines
 from monai_semise.visualize.picture_grid import draw_picture_grid
 
-__all__ = ["Pictures", "draw_figures"]
+__all__ = ["Figures", "draw_figures"]
 
 EFFICIENCY = ("macro_f1", "maee", "quadratic_weighted_kappa", "c_index")
 DPI = 110
-Pictures = dict[str, str]
-"""Caption of each PNG file."""
+COARSE_DPI = 75
+MOST_AT_DPI = 12
+"""Columns of heat maps that an SVG file holds at :data:`DPI`; more are coarser, to keep it below 5 MB."""
+
+
+class Figures(NamedTuple):
+    """What was drawn."""
+
+    captions: dict[str, str]
+    """Of each PNG file."""
+    left_out: list[str]
+    """What a figure does not show, and why, a line each."""
 
 
 def draw_figures(
@@ -33,8 +48,10 @@ def draw_figures(
     classification: ResultTable,
     alpha: ResultTable | None,
     alpha_lines: Mapping[str, IntervalLine],
-) -> Pictures:
-    """Write all figures as PNG and SVG (heat maps as PNG alone), and the numbers of those that show any as CSV.
+) -> Figures:
+    """Write all figures as PNG and SVG, and the numbers of those that show any as CSV.
+
+    A run that cannot be read is left out of its figure.
 
     Args:
         plan: what was done.
@@ -44,44 +61,66 @@ def draw_figures(
         alpha_lines: curves of Fig. 3, of this data set and of those beside it.
     """
     out = options.out
-    pictures: Pictures = {}
+    captions: dict[str, str] = {}
+    left_out: list[str] = []
     name = plan.data_set
     if len(options.shares) > 1:
         figure = draw_interval_lines(
             _efficiency_lines(classification), "share of patients with labels", name, sorted(options.shares), log=True
         )
-        pictures |= _save(figure, out / "label_efficiency.png", "Label efficiency")
+        captions |= _save(figure, out / "label_efficiency.png", "Label efficiency")
         write_csv(classification, out / "label_efficiency.csv", EFFICIENCY)
     if alpha is not None and any(row.cells for row in alpha.rows):
         ticks = sorted({x for line in alpha_lines.values() for x in line.x})
         title = "SEMISE with other alphas"
         figure = draw_interval_lines({"macro F1": alpha_lines}, "alpha, weight of the contrastive term", title, ticks)
-        pictures |= _save(figure, out / "fig3_alpha.png", "Fig. 3: alpha against macro F1")
+        captions |= _save(figure, out / "fig3_alpha.png", "Fig. 3: alpha against macro F1")
         write_csv(alpha, out / "fig3_alpha.csv")
     share = max(options.shares)
     graded = _one_run_each(plan, "classification", share)
-    if graded:
-        embeddings, severity = test_embeddings(graded)
-        title = f"Features of the frozen encoder, {len(severity)} test images, {_budget(share, graded)}"
-        figure = draw_embedding_panels(embeddings, severity, plan.grade_names, title)
-        pictures |= _save(figure, out / "embedding.png", "Embedding")
+    planes, severity, unreadable = embedding_planes(graded)
+    left_out += _notes("Embedding", graded, unreadable)
+    if planes:
+        title = f"Features of the frozen encoder, {len(severity)} test images, {_budget(share, graded, planes)}"
+        figure = draw_embedding_panels(planes, severity, plan.grade_names, title)
+        captions |= _save(figure, out / "embedding.png", "Embedding")
+        _write_planes(planes, severity, out / "embedding.csv")
     segmented = _one_run_each(plan, "segmentation", share)
-    if segmented:
-        rows, columns = heat_map_rows(segmented)
-        title = f"Probability of a structure, with its true outline, {_budget(share, segmented)}"
-        save_figure(draw_picture_grid(rows, columns, title), out / "fig2_heat_maps.png", DPI)
-        pictures["fig2_heat_maps.png"] = "Fig. 2: heat maps of the segmentation"
-    return pictures
+    rows, columns, unreadable = heat_map_rows(segmented)
+    left_out += _notes("Heat maps", segmented, unreadable)
+    if rows:
+        title = f"Probability of a structure, with its true outline, {_budget(share, segmented, columns)}"
+        figure = draw_picture_grid(rows, columns, title)
+        svg_dpi = DPI if len(columns) <= MOST_AT_DPI else COARSE_DPI
+        captions |= _save(figure, out / "fig2_heat_maps.png", "Fig. 2: heat maps of the segmentation", svg_dpi)
+    return Figures(captions, left_out)
 
 
-def _save(figure: Figure, path: Path, caption: str) -> Pictures:
-    for suffix in (".png", ".svg"):
-        save_figure(figure, path.with_suffix(suffix), DPI)
+def _save(figure: Figure, path: Path, caption: str, svg_dpi: int = DPI) -> dict[str, str]:
+    save_figure(figure, path, DPI)
+    save_figure(figure, path.with_suffix(".svg"), svg_dpi)
     return {path.name: caption}
 
 
-def _budget(share: float, stages: Mapping[str, Stage]) -> str:
-    seeds = sorted({stage.seed for stage in stages.values()})
+def _notes(figure: str, stages: Mapping[str, Stage], left_out: LeftOut) -> list[str]:
+    notes = [f"{figure} without {stages[name].title} ({reason})" for name, reason in left_out.items()]
+    for note in notes:
+        logging.getLogger("monai_semise").warning(note)
+    return notes
+
+
+def _write_planes(planes: Mapping[str, PrincipalPlane], severity: Tensor, path: Path) -> None:
+    """A row for each method and image, without its name."""
+    with write_whole(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("method", "grade", "x", "y"))
+        for name, plane in planes.items():
+            for grade, (x, y) in zip(severity.tolist(), plane.points):
+                writer.writerow((name, grade, f"{x:.6g}", f"{y:.6g}"))
+
+
+def _budget(share: float, stages: Mapping[str, Stage], shown: Collection[str]) -> str:
+    seeds = sorted({stage.seed for name, stage in stages.items() if name in shown})
     return f"{100 * share:g} % of labels, seed {' or '.join(map(str, seeds))}"
 
 

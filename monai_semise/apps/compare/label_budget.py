@@ -45,7 +45,8 @@ def reduce_labels(
     """
     labelled = [item for item in datalist["training"] if item["severity"] != UNGRADED or "mask" in item]
     groups = [_group(item, Path(root)) for item in labelled]
-    kept = draw_labelled_groups(groups, [item["severity"] for item in labelled], share, seed)
+    masked = {group for group, item in zip(groups, labelled) if "mask" in item}
+    kept = draw_labelled_groups(groups, [item["severity"] for item in labelled], share, seed, masked)
     sections = {name: [dict(item) for item in items] for name, items in datalist.items() if name != "training"}
     sections["training"] = []
     sections.setdefault("unlabelled", [])

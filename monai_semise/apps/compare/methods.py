@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from monai_semise.apps.compare.stage_configs import STAGES
 from monai_semise.utils import InputError
 
 __all__ = ["ALPHA", "BASELINE_NAMES", "FOREST", "Method", "alpha_methods", "choose_methods", "find_methods"]
@@ -37,25 +38,23 @@ class Method(NamedTuple):
     settings: Mapping[str, str] = {}
     """Of the pretraining bundle, laid over both."""
     description: str = ""
+    problem: str = ""
+    """Why it cannot run; empty when it can."""
 
 
 def find_methods(bundles: Path) -> list[Method]:
     """The methods of a folder of bundles: a file each in its ``methods``, called like the file, in alphabetical order.
 
+    One that is not a JSON object is among them, with its problem.
+
     Raises:
-        InputError: when there is none, one is not a JSON object, or one has the name of a baseline.
+        InputError: when there is none, or one has the name of a baseline or a stage.
     """
     methods = []
     for path in sorted((bundles / FOLDER).glob("*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"method {path}: cannot be read ({error})") from error
-        if not isinstance(content, dict):
-            raise InputError(f"method {path}: expected an object of settings, found {type(content).__name__}")
-        if path.stem in (ALL, *BASELINE_NAMES):
+        if path.stem in (ALL, *BASELINE_NAMES, *STAGES):
             raise InputError(f"method {path}: the name {path.stem} is taken; call the file something else")
-        methods.append(Method(path.stem, path, description=str(content.get("_desc_", ""))))
+        methods.append(_read_method(path))
     if not methods:
         raise InputError(f"bundles: {bundles / FOLDER} holds no method (*.json); name the folder with --bundles")
     return methods
@@ -69,7 +68,7 @@ def choose_methods(names: str, available: Sequence[Method]) -> list[Method]:
         available: methods that there are.
 
     Raises:
-        InputError: when one is unknown, or none or one twice is named.
+        InputError: when one is unknown or has a problem, or none or one twice is named.
 
     Example:
         >>> known = [Method("simclr", Path("simclr.json")), Method("supcon-2", Path("supcon-2.json"))]
@@ -87,6 +86,8 @@ def choose_methods(names: str, available: Sequence[Method]) -> list[Method]:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(known)}"
             raise InputError(f'methods: unknown method "{name}"; {hint}')
+        if known[name].problem:
+            raise InputError(known[name].problem)
     return [known[name] for name in chosen]
 
 
@@ -104,4 +105,18 @@ def alpha_methods(alphas: Sequence[float], available: Sequence[Method]) -> list[
         if not 0 <= alpha <= 1:
             raise InputError(f"alphas: {alpha:g} is not in [0, 1]")
     base = next((method for method in available if method.name == ALPHA), Method(ALPHA, None))
-    return [Method(f"{ALPHA}-alpha-{alpha:g}", base.overlay, {"alpha": f"{alpha:g}"}) for alpha in alphas]
+    return [
+        base._replace(name=f"{ALPHA}-alpha-{alpha:g}", settings={**base.settings, "alpha": f"{alpha:g}"})
+        for alpha in alphas
+    ]
+
+
+def _read_method(path: Path) -> Method:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return Method(path.stem, path, problem=f"method {path}: cannot be read ({error})")
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        return Method(path.stem, path, problem=f"method {path}: expected an object of settings, found {found}")
+    return Method(path.stem, path, description=str(content.get("_desc_", "")))

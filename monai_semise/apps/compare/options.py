@@ -33,7 +33,8 @@ class ComparisonOptions:
         epochs: of pretraining, in passes over all training images.
         classification_epochs: None takes those of the bundle.
         segmentation_epochs: None takes those of the bundle.
-        settings: see :func:`monai_semise.apps.compare.stage_configs.settings_of_stages`.
+        settings: see :func:`monai_semise.apps.compare.stage_configs.settings_of_stages`, and of single methods
+            :func:`monai_semise.apps.compare.method_settings.give_own_settings`.
         overlays: configs laid over every bundle.
         segmentation: whether to segment, where the datalist has masks.
         jobs: runs at once; None takes one for each GPU, or one.

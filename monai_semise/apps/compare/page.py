@@ -9,11 +9,12 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from monai_semise.apps.compare.figures import Figures
 from monai_semise.apps.compare.result_table import ResultTable
 from monai_semise.apps.inference.pages import embedded
 from monai_semise.utils import write_whole
 
-__all__ = ["write_comparison_page"]
+__all__ = ["PAGE", "write_comparison_page"]
 
 PAGE = "comparison.html"
 TEMPLATES = ("monai_semise.apps.compare", "monai_semise.apps.inference")
@@ -23,7 +24,7 @@ def write_comparison_page(
     folder: Path,
     n_images: int,
     tables: Mapping[str, ResultTable],
-    pictures: Mapping[str, str],
+    figures: Figures,
     facts: Mapping[str, Any],
 ) -> Path:
     """Write ``comparison.html``, whole or not at all: one file without scripts that loads nothing.
@@ -32,7 +33,7 @@ def write_comparison_page(
         folder: of the comparison, where its pictures are.
         n_images: graded test images.
         tables: by the stem of their files.
-        pictures: caption of each PNG file.
+        figures: what was drawn, see :func:`monai_semise.apps.compare.figures.draw_figures`.
         facts: see ``comparison.json``.
 
     Returns:
@@ -46,7 +47,8 @@ def write_comparison_page(
     page = environment.get_template(PAGE).render(
         n_images=n_images,
         tables=tables,
-        pictures=[(caption, embedded((folder / name).read_bytes())) for name, caption in pictures.items()],
+        pictures=[(caption, embedded((folder / name).read_bytes())) for name, caption in figures.captions.items()],
+        left_out=figures.left_out,
         facts=facts,
         failed=[stage for stage in facts["stages"] if stage["error"]],
         unreadable=[],

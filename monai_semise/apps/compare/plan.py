@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai_semise.apps.compare.data_digest import data_digest, file_states
 from monai_semise.apps.compare.label_budget import reduce_labels
+from monai_semise.apps.compare.method_settings import (
+    give_own_settings,
+    pretrain_files,
+    settings_apart,
+    settings_reaching,
+)
 from monai_semise.apps.compare.methods import ALPHA, Method, alpha_methods, choose_methods, find_methods
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.stage import Stage
 from monai_semise.apps.compare.stage_configs import STAGES, config_digest, read_stage_config, settings_of_stages
 from monai_semise.apps.compare.training_budget import PHASE_2, TrainingBudget, share_epochs
 from monai_semise.data import graded_items, load_datalist
-from monai_semise.data.datalist import read_names
+from monai_semise.data.datalist import grade_names, read_names
+from monai_semise.losses import balanced_grade_weights
 from monai_semise.utils import InputError, find_semise_error
 
 __all__ = ["LabelBudget", "Plan", "TunedSettings", "make_plan", "plan_methods"]
@@ -69,6 +76,8 @@ class Plan(NamedTuple):
     grade_names: list[str]
     data_set: str
     """What to call it."""
+    settings_apart: Sequence[str] = ()
+    """What the settings given make different between methods, a sentence each."""
 
 
 def make_plan(options: ComparisonOptions, tuned: Mapping[tuple[str, float], TunedSettings] = {}) -> Plan:
@@ -82,12 +91,13 @@ def make_plan(options: ComparisonOptions, tuned: Mapping[tuple[str, float], Tune
         InputError: when an option, the datalist or a config cannot be used. What is wrong with one method alone only
             keeps its runs from starting, see :attr:`monai_semise.apps.compare.stage.Stage.problem`.
     """
-    available = find_methods(options.bundles)
+    options, available = give_own_settings(options, find_methods(options.bundles))
     methods = choose_methods(options.methods, available)
     alphas = alpha_methods(options.alphas, available)
     base = {(method.name, share): tuned[ALPHA, share] for method in alphas for share in options.shares if tuned}
     not_run = [method for method in available if method not in methods]
-    return plan_methods(options, methods, not_run, alphas, {**tuned, **base})
+    plan = plan_methods(options, methods, not_run, alphas, {**tuned, **base})
+    return plan._replace(settings_apart=settings_apart(available, [*methods, *alphas], plan.settings["pretrain"]))
 
 
 def plan_methods(
@@ -99,9 +109,8 @@ def plan_methods(
 ) -> Plan:
     """The plan of given methods; see :func:`make_plan`."""
     datalist = load_datalist(options.datalist, required=("training", "validation", "test"))
-    graded = graded_items({name: datalist[name] for name in ("validation", "test")})
-    if not graded["test"]:
-        raise InputError(f"datalist {options.datalist}: no test image has a severity; the tables need some")
+    graded = graded_items({name: datalist[name] for name in ("training", "validation", "test")})
+    _check_grades(options.datalist, graded)
     kinds = list(STAGES)
     if not options.segmentation or not _has_masks(datalist):
         kinds.remove("segmentation")
@@ -112,26 +121,29 @@ def plan_methods(
     budgets = [_label_budget(options, datalist, share, seed) for share in options.shares for seed in _seeds(options)]
     stages: list[Stage] = []
     images_seen: dict[str, list[int]] = {}
-    digests = {kind: config_digest(files[kind]) for kind in kinds}
+    digests = {kind: {"configs": config_digest(files[kind])} for kind in kinds}
+    states = file_states(datalist)
+    data = [data_digest(budget.content, states) for budget in budgets]
     for method in (*methods, *alphas):
-        own_files = (*files["pretrain"], *([method.overlay] if method.overlay else []))
+        own_files = pretrain_files(options, method)
+        configs = "" if method.problem else config_digest(own_files)
+        common = settings_reaching(method, settings["pretrain"])
         seen = []
-        for budget in budgets:
+        for budget, own_data in zip(budgets, data):
             choice = tuned.get((method.name, budget.share), TunedSettings())
-            own_settings = {**settings["pretrain"], **choice.settings, **method.settings}
+            own_settings = {**common, **choice.settings, **method.settings}
             epochs, problem = _share_epochs(own_files, own_settings, budget, options.epochs)
             if epochs is not None:
                 seen.append(epochs.images)
-            made_of = {"configs": config_digest(own_files), "datalist": _digest(budget.content)}
             stages += _run_stages(
                 options,
                 method,
                 budget,
                 {**files, "pretrain": own_files},
                 {**settings, "pretrain": {**own_settings, **({} if epochs is None else _as_text(epochs.epochs))}},
-                {**digests, "pretrain": _digest(made_of)},
+                {**digests, "pretrain": {"configs": configs, "data": own_data}},
                 [kind for kind in kinds if kind != "segmentation" or method in methods],
-                choice.problem or problem,
+                method.problem or choice.problem or problem,
             )
         images_seen[method.name] = [min(seen), max(seen)] if seen else []
     names = read_names(options.datalist, "grades")
@@ -158,7 +170,7 @@ def _run_stages(
     budget: LabelBudget,
     files: Mapping[str, tuple[Path, ...]],
     settings: Mapping[str, Mapping[str, str]],
-    digests: Mapping[str, str],
+    digests: Mapping[str, Mapping[str, str]],
     kinds: Sequence[str],
     problem: str,
 ) -> list[Stage]:
@@ -182,7 +194,7 @@ def _run_stages(
             **({} if chosen is None else {EPOCHS: str(chosen)}),
             **settings[kind],
         }
-        made_of = digests[kind] if kind == "pretrain" else f"{digests[kind]} {stages[0].digest}"
+        made_of = {**digests[kind], **({"pretraining": stages[0].digest} if stages else {})}
         stages.append(
             Stage(kind, method.name, budget.share, budget.seed, root / kind, files[kind], given, made_of, problem)
         )
@@ -211,16 +223,42 @@ def _label_budget(
     return LabelBudget(share, seed, path, {**header, **reduce_labels(datalist, share, seed, root)})
 
 
+def _check_grades(path: Path, graded: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse what every run would stumble over, each after its pretraining.
+
+    Raises:
+        InputError: when training lacks a grade of the scale, validation has no two grades, or test has none or one that
+            training lacks.
+    """
+    found = {name: sorted({item["severity"] for item in items}) for name, items in graded.items()}
+    if not found["test"]:
+        raise InputError(f"datalist {path}: no test image has a severity; the tables need some")
+    if len(found["validation"]) < 2:
+        having = f"severity {found['validation'][0]} only" if found["validation"] else "no severity"
+        raise InputError(
+            f"datalist {path}: validation images have {having}; training is validated by pairs of unlike grade, so "
+            "give them two grades"
+        )
+    try:
+        names = grade_names(path, graded["training"])
+        balanced_grade_weights([item["severity"] for item in graded["training"]], len(names), names)
+    except InputError as error:
+        raise InputError(f"datalist {path}: {error}") from error
+    for name in ("validation", "test"):
+        unknown = sorted(set(found[name]) - set(found["training"]))
+        if unknown:
+            raise InputError(
+                f"datalist {path}: {name} images have severity {', '.join(map(str, unknown))}, which no training image "
+                f"has ({', '.join(map(str, found['training']))}); grade training images so, or take those out"
+            )
+
+
 def _has_masks(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
     return all(any("mask" in item for item in datalist[name]) for name in ("training", "validation", "test"))
 
 
 def _seeds(options: ComparisonOptions) -> range:
     return range(options.n_seeds)
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _as_text(settings: Mapping[str, int]) -> dict[str, str]:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from monai.bundle import ConfigParser
@@ -12,69 +12,91 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from monai_semise.apps.compare.left_out import reason_of
 from monai_semise.apps.compare.stage import Stage
 from monai_semise.apps.compare.stage_configs import read_stage_config
 from monai_semise.engines import embed_images, probabilities_from_logits, resize_linearly
 from monai_semise.utils import load_checkpoint, plain_tensor
 from monai_semise.visualize import overlay_png
+from monai_semise.visualize.embedding_panels import PrincipalPlane, principal_plane
 
-__all__ = ["MOST_EMBEDDED", "heat_map_rows", "test_embeddings"]
+__all__ = ["MOST_EMBEDDED", "LeftOut", "embedding_planes", "heat_map_rows"]
 
 MOST_EMBEDDED = 500
 """Test images in a picture of embeddings, at most."""
 N_HEAT_MAPS = 5
 PICTURE = 224
 """Pixels of the longer side of a heat map."""
+LeftOut = dict[str, str]
+"""Why a method is not in the figure."""
+Made = TypeVar("Made")
 
 
-def test_embeddings(stages: Mapping[str, Stage]) -> tuple[dict[str, Tensor], Tensor]:
-    """What the frozen encoders make of the same test images.
+def embedding_planes(stages: Mapping[str, Stage]) -> tuple[dict[str, PrincipalPlane], Tensor, LeftOut]:
+    """What the frozen encoders make of the same test images: the plane in which the images differ most.
 
     Args:
         stages: finished classification of each method.
 
     Returns:
-        features of shape (N, F) by method, and the grades of shape (N,); of many images, some evenly spread over the
-        datalist.
+        planes of N images by method, and the grades of shape (N,); of many images, some evenly spread over the
+        datalist. Last, methods that have no plane.
     """
-    parsers = {name: _parser(stage) for name, stage in stages.items()}
-    dataset: Any = next(iter(parsers.values())).get_parsed_content("test::images")
-    step = -(-len(dataset) // MOST_EMBEDDED)
-    chosen = list(range(0, len(dataset), step))
-    features: dict[str, Tensor] = {}
-    severity = torch.empty(0)
-    for name, parser in parsers.items():
-        network: Any = parser.get_parsed_content("network")
-        embedded = embed_images(network, dataset, chosen, embed=network.features)
-        features[name], severity = embedded.embeddings, embedded.severity
-    return features, severity
+    made, left_out = _of_each(stages, _embedding_plane)
+    planes = {name: plane for name, (plane, _) in made.items()}
+    severity = next((severity for _, severity in made.values()), torch.empty(0))
+    return planes, severity, left_out
 
 
-def heat_map_rows(stages: Mapping[str, Stage]) -> tuple[list[list[bytes]], list[str]]:
+def heat_map_rows(stages: Mapping[str, Stage]) -> tuple[list[list[bytes]], list[str], LeftOut]:
     """Fig. 2: some test images, and how probable each method finds it that a pixel belongs to a structure.
 
     Args:
         stages: finished segmentation of each method.
 
     Returns:
-        rows of PNG files, an image each, and the name of each column. The outline is that of the true masks.
+        rows of PNG files, an image each, the name of each column, and methods that have none. The outline is that of
+        the true masks.
     """
-    rows: list[list[bytes]] = []
-    parsers = {name: _parser(stage) for name, stage in stages.items()}
-    first = next(iter(parsers.values()))
-    dataset: Any = first.get_parsed_content("test_dataset")
-    shown = [_item(dataset, n) for n in _spread(len(dataset), N_HEAT_MAPS)]
-    for image, masks in shown:
-        heat = masks.amax(dim=0) if image.ndim == 4 else None  # of a volume, the slice with most of it
-        rows.append([overlay_png(image, heat, opacity=0, size=PICTURE, masks=masks)])
-    for name, parser in parsers.items():
-        network: Any = parser.get_parsed_content("network")
-        network.load_state_dict(load_checkpoint(stages[name].folder / "model.pt"))
-        inferer, exclusive = (parser.get_parsed_content(entry) for entry in ("validate::inferer", "exclusive"))
-        for row, (image, masks) in zip(rows, shown):
-            heat = _probability(network, inferer, image, exclusive)
-            row.append(overlay_png(image, heat, size=PICTURE, masks=masks))
-    return rows, ["image", *parsers]
+    made, left_out = _of_each(stages, _heat_maps)
+    columns = [*(images for images, _ in list(made.values())[:1]), *(heat_maps for _, heat_maps in made.values())]
+    return [list(row) for row in zip(*columns)], ["image", *made], left_out
+
+
+def _of_each(stages: Mapping[str, Stage], make: Callable[[Stage], Made]) -> tuple[dict[str, Made], LeftOut]:
+    made: dict[str, Made] = {}
+    left_out: LeftOut = {}
+    for name, stage in stages.items():
+        try:
+            made[name] = make(stage)
+        except Exception as error:  # a run that cannot be read must not keep the others from the figure
+            left_out[name] = reason_of(error)
+    return made, left_out
+
+
+def _embedding_plane(stage: Stage) -> tuple[PrincipalPlane, Tensor]:
+    parser = _parser(stage)
+    dataset, network = (parser.get_parsed_content(entry) for entry in ("test::images", "network"))
+    step = -(-len(dataset) // MOST_EMBEDDED)
+    embedded = embed_images(network, dataset, list(range(0, len(dataset), step)), embed=network.features)
+    return principal_plane(embedded.embeddings), embedded.severity
+
+
+def _heat_maps(stage: Stage) -> tuple[list[bytes], list[bytes]]:
+    """Images with their outlines, and the same with the probability over them."""
+    parser = _parser(stage)
+    entries = ("test_dataset", "network", "validate::inferer", "exclusive")
+    dataset, network, inferer, exclusive = (parser.get_parsed_content(entry) for entry in entries)
+    network.load_state_dict(load_checkpoint(stage.folder / "model.pt"))
+    images: list[bytes] = []
+    heat_maps: list[bytes] = []
+    for n in _spread(len(dataset), N_HEAT_MAPS):
+        image, masks = _item(dataset, n)
+        most = masks.amax(dim=0) if image.ndim == 4 else None  # of a volume, the slice with most of it
+        images.append(overlay_png(image, most, opacity=0, size=PICTURE, masks=masks))
+        heat = _probability(network, inferer, image, exclusive)
+        heat_maps.append(overlay_png(image, heat, size=PICTURE, masks=masks))
+    return images, heat_maps
 
 
 def _parser(stage: Stage) -> ConfigParser:

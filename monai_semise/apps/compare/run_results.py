@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +12,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from monai_semise.apps.compare.left_out import reason_of
+from monai_semise.apps.compare.stage import Stage, state_of
 from monai_semise.metrics import GradePrediction
 
-__all__ = ["MaskScores", "read_constant_mask", "read_mask_scores", "read_predictions"]
+__all__ = ["MaskScores", "read_constant_mask", "read_mask_scores", "read_predictions", "unreadable_results"]
 
 SECTION = "test"
 CONSTANT = "constant-mask"
@@ -62,3 +65,23 @@ def read_constant_mask(folder: Path) -> dict[str, float]:
     ``lesion_dice``."""
     rows = json.loads((folder / "summary.json").read_text(encoding="utf-8"))[SECTION]["rows"][CONSTANT]
     return {name: float("nan") if interval[0] is None else interval[0] for name, interval in rows.items()}
+
+
+def unreadable_results(stages: Sequence[Stage], failed: Container[Path]) -> dict[Path, str]:
+    """Stages that finished, but whose results cannot be read any more, and why.
+
+    Args:
+        stages: of a comparison.
+        failed: folders of stages that need not be looked at.
+    """
+    readers = {"classification": [read_predictions], "segmentation": [read_mask_scores, read_constant_mask]}
+    found: dict[Path, str] = {}
+    for stage in stages:
+        if stage.folder in failed or state_of(stage) != "finished":
+            continue
+        try:
+            for read in readers.get(stage.kind, []):
+                read(stage.folder)
+        except Exception as error:  # whatever is wrong with the files of one run must not lose the tables
+            found[stage.folder] = f"its results cannot be read ({reason_of(error)}); remove its folder to run it again"
+    return found

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 from collections.abc import Sequence
@@ -12,12 +13,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from monai_semise.apps.compare.stage import Stage, state_of
+from monai_semise.apps.compare.stage import Stage, earlier_start, state_of
 from monai_semise.apps.compare.stage_process import StageProcess
 
-__all__ = ["Environment", "device_slots", "run_stages"]
+__all__ = ["Environment", "device_slots", "is_first_process", "run_stages"]
 
 Environment = dict[str, str]
+
+
+def is_first_process() -> bool:
+    """Whether this process hands out the runs: torchrun may have started others beside it."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "LOCAL_RANK"))
 
 
 def device_slots(jobs: int | None) -> list[Environment]:
@@ -51,6 +57,8 @@ def run_stages(stages: Sequence[Stage], slots: Sequence[Environment], processes:
     Returns:
         what went wrong, by folder of the stage (those of :attr:`Stage.problem` included), in one line each.
     """
+    for line in earlier_start(stages):
+        logging.getLogger("monai_semise").warning(line)
     runs: dict[tuple, list[Stage]] = {}
     for stage in stages:
         runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)

@@ -5,23 +5,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import monai_semise
+from monai_semise.apps.compare.stage_configs import changes_results
 from monai_semise.utils import write_json
 
-__all__ = ["Stage", "read_record", "state_of", "write_record"]
+__all__ = ["Stage", "changes_of", "earlier_start", "read_record", "state_of", "write_record"]
 
 RECORD = "stage.json"
 SUMMARY = "summary.json"
+PATHS = ("datalist", "output_dir", "encoder")
+"""Settings that say where something lies. What lies there is told by what the stage is made of."""
 
 
 class Stage(NamedTuple):
     r"""One training run of a comparison: a bundle, for one method, label budget and seed.
 
     Example:
-        >>> stage = Stage("pretrain", "simclr", 0.25, 0, Path("out"), (Path("a.json"),), {"seed": "0"}, "", "")
+        >>> stage = Stage("pretrain", "simclr", 0.25, 0, Path("out"), (Path("a.json"),), {"seed": "0"}, {}, "")
         >>> print(stage.title, " ".join(stage.command[3:]), sep="\n")
         simclr, 25 % of labels, seed 0: pretrain
         run --config_file ["a.json"] --seed 0
@@ -39,8 +44,8 @@ class Stage(NamedTuple):
     """Bundle and overlays."""
     settings: Mapping[str, str]
     """Options of the run."""
-    made_of: str
-    """Digest of what the settings do not tell: content of config files and datalist, and the stage before."""
+    made_of: Mapping[str, str]
+    """Digests of what the settings do not tell: config files, data, the stage before."""
     problem: str
     """Why the stage cannot run; empty when it can."""
 
@@ -58,13 +63,19 @@ class Stage(NamedTuple):
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What must be the same for a finished run to stand."""
-        return {"command": self.command, "made_of": self.made_of}
+        """What must be the same for a finished run to stand: neither where files lie, nor what only makes it faster."""
+        told = {name: value for name, value in self.settings.items() if name not in PATHS and changes_results(name)}
+        return {"settings": told, **self.made_of}
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """What must be the same, too, for a run to go on: its checkpoints name them."""
+        return {name: self.settings[name] for name in PATHS if name in self.settings}
 
     @property
     def digest(self) -> str:
         """The plan as one short text."""
-        return hashlib.sha256(json.dumps(self.plan).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def state_of(stage: Stage) -> str:
@@ -73,11 +84,55 @@ def state_of(stage: Stage) -> str:
     record = read_record(stage.folder)
     if record.get("plan") != stage.plan:
         return "new"
-    return "finished" if record.get("state") == "finished" and (stage.folder / SUMMARY).is_file() else "started"
+    if _is_finished(stage.folder, record):
+        return "finished"
+    return "started" if record.get("paths") == stage.paths else "new"
+
+
+def changes_of(stage: Stage) -> list[str]:
+    """What differs between an earlier run in the folder of a stage and the stage; nothing where there was none."""
+    record = read_record(stage.folder)
+    if not record:
+        return []
+    before = record.get("plan")
+    if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
+        return ["record of another version of monai_semise"]
+    now = stage.plan
+    settings = sorted(_different(before["settings"], now["settings"]))
+    parts = [part for part in _different(before, now) if part != "settings"]
+    paths = [] if _is_finished(stage.folder, record) else _different(record.get("paths", {}), stage.paths)
+    return [*(f"setting {name}" for name in settings), *parts, *(f"path {name}" for name in paths)]
+
+
+def earlier_start(stages: Sequence[Stage]) -> list[str]:
+    """What is to be known of finished runs that are replaced, or stay although another version made them, a sentence
+    each."""
+    able = [stage for stage in stages if not stage.problem]
+    states = {stage.folder: state_of(stage) for stage in able}
+    records = {stage.folder: read_record(stage.folder) for stage in able}
+    replaced = [s for s in able if states[s.folder] == "new" and _is_finished(s.folder, records[s.folder])]
+    kept = [records[folder].get("version") for folder, state in states.items() if state == "finished"]
+    versions = Counter(str(version) for version in kept if version != monai_semise.__version__)
+    lines = []
+    if replaced:
+        changes = Counter(change for stage in replaced for change in changes_of(stage))
+        told = ", ".join(f"{change} ({number})" for change, number in changes.most_common())
+        lines.append(
+            f"Finished stages that are done anew, their folders replaced: {len(replaced)}. What changed, for how many: "
+            f"{told}."
+        )
+    if versions:
+        told = ", ".join(f"{number} of version {version}" for version, number in versions.items())
+        lines.append(
+            "Rows of different versions of monai_semise stand side by side. This is "
+            f"{monai_semise.__version__}; of the finished stages are {told}. Name another --out to train all with this "
+            "one."
+        )
+    return lines
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What is known of the run in a folder: plan, state, error, seconds; nothing where there is none."""
+    """What is known of the run in a folder: plan, paths, version, state, error, seconds; nothing if there is none."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # killed by the file system, or edited: the run is done again
@@ -88,5 +143,22 @@ def read_record(folder: Path) -> dict[str, Any]:
 def write_record(stage: Stage, state: str, error: str = "", seconds: float = 0.0) -> None:
     """Keep what is known of a run in its folder."""
     write_json(
-        stage.folder / RECORD, {"plan": stage.plan, "state": state, "error": error, "seconds": round(seconds, 1)}
+        stage.folder / RECORD,
+        {
+            "plan": stage.plan,
+            "paths": stage.paths,
+            "version": monai_semise.__version__,
+            "state": state,
+            "error": error,
+            "seconds": round(seconds, 1),
+        },
     )
+
+
+def _is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
+    return record.get("state") == "finished" and (folder / SUMMARY).is_file()
+
+
+def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Keys whose values are not the same."""
+    return [key for key in {**before, **now} if before.get(key) != now.get(key)]

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai_semise.bundle import unknown_settings
 from monai_semise.utils import InputError
 
-__all__ = ["STAGES", "config_digest", "read_stage_config", "settings_of_stages"]
+__all__ = ["STAGES", "changes_results", "config_digest", "read_stage_config", "settings_of_stages"]
 
 STAGES = {
     "pretrain": "semise_pretrain.json",
@@ -35,6 +35,8 @@ RESERVED = {
     "train::trainer::max_epochs": "--epochs, --classification_epochs and --segmentation_epochs",
 }
 """Settings that the comparison gives itself, and by which option."""
+FASTER = ("num_workers", "cache_rate")
+"""Settings, of a bundle or of one of its parts, that change how fast a run is and nothing else."""
 
 
 def read_stage_config(files: Sequence[Path], settings: Mapping[str, str] | None = None) -> ConfigParser:
@@ -103,9 +105,19 @@ def settings_of_stages(
 
 
 def config_digest(files: Sequence[Path]) -> str:
-    """What the files say, but for comments, as one short text."""
-    contents = [json.dumps(_without_comments(ConfigParser.load_config_file(file)), sort_keys=True) for file in files]
+    """What the files say, but for comments and what changes no result, as one short text."""
+    contents = [json.dumps(_telling(ConfigParser.load_config_file(file)), sort_keys=True) for file in files]
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
+
+
+def changes_results(name: str) -> bool:
+    """Whether a run with another value of the setting may come to other results.
+
+    Example:
+        >>> changes_results("image_size"), changes_results("train::dataloader::num_workers")
+        (True, False)
+    """
+    return name.replace("#", "::").rpartition("::")[2] not in FASTER
 
 
 def _takes(files: Sequence[Path], name: str, value: str) -> bool:
@@ -116,7 +128,7 @@ def _takes(files: Sequence[Path], name: str, value: str) -> bool:
     return True
 
 
-def _without_comments(content: Any) -> Any:
+def _telling(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: _without_comments(value) for key, value in content.items() if key != "_desc_"}
-    return [_without_comments(value) for value in content] if isinstance(content, list) else content
+        return {key: _telling(value) for key, value in content.items() if key != "_desc_" and changes_results(key)}
+    return [_telling(value) for value in content] if isinstance(content, list) else content

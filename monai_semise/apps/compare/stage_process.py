@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from monai_semise.apps.compare.stage import Stage, state_of, write_record
+from monai_semise.apps.compare.stage import Stage, changes_of, state_of, write_record
 from monai_semise.utils import printable
 
 __all__ = ["StageProcess"]
@@ -23,6 +24,8 @@ LONGEST = 300
 """Characters of an error that are kept."""
 NOT_THE_ERROR = ("(Set MONAI_DEBUG", "RuntimeError: Failed to evaluate")
 """Starts of lines: our hint, and what MONAI wraps around the error of a config's part."""
+TORCHRUN = re.compile(r"((LOCAL|GROUP|ROLE)_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
+"""Variables of torchrun, by which a stage would take itself for one of several processes."""
 
 
 class StageProcess:
@@ -49,7 +52,9 @@ class StageProcess:
             why it failed, in one line; empty when it did not.
         """
         if state_of(stage) == "new" and stage.folder.exists():
-            shutil.rmtree(stage.folder)  # of another plan
+            changed = ", ".join(changes_of(stage)) or "its record cannot be read"
+            logging.getLogger("monai_semise").info(f"{stage.folder}: removed, as it is of another plan ({changed})")
+            shutil.rmtree(stage.folder)
         stage.folder.mkdir(parents=True, exist_ok=True)
         write_record(stage, "started")
         start = time.monotonic()
@@ -64,7 +69,7 @@ class StageProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **environment},
+                    env={**_own_environment(), **environment},
                     pass_fds=self.kept_open,
                 )
                 self.running.add(process)
@@ -85,6 +90,11 @@ class StageProcess:
             self.stopped = True
             for process in self.running:
                 process.terminate()
+
+
+def _own_environment() -> dict[str, str]:
+    """Variables of this process, without those of torchrun."""
+    return {name: value for name, value in os.environ.items() if not TORCHRUN.fullmatch(name)}
 
 
 def _error_of(log: bytes, status: int) -> str:

@@ -45,7 +45,10 @@ RESAMPLES_A_ROW = 200
 
 
 def classification_table(
-    plan: Plan, options: ComparisonOptions, failures: Failures, forests: Mapping[tuple[float, int], GradePrediction]
+    plan: Plan,
+    options: ComparisonOptions,
+    failures: Failures,
+    forests: Mapping[tuple[float, int], GradePrediction | str],
 ) -> ResultTable:
     """Table 1: grades of the test images by each method, and by predictors that use no representation.
 
@@ -53,7 +56,7 @@ def classification_table(
         plan: of the comparison.
         options: of the comparison.
         failures: what went wrong, by folder of the stage.
-        forests: predictions of the thumbnail forest, by share and seed.
+        forests: predictions of the thumbnail forest, by share and seed, or why there is none.
     """
     n_grades = len(plan.grade_names)
     columns = [Column(name, MEASURES[name].higher_is_better) for name in SHOWN]
@@ -63,13 +66,15 @@ def classification_table(
     for share in options.shares:
         runs, notes = _classification_runs(plan, plan.methods, share, failures, y)
         seeds = [budget for budget in plan.budgets if budget.share == share]
+        grown = [forests[share, budget.seed] for budget in seeds]
         made = {
             BASELINE_NAMES[0]: [constant_majority(_known(budget.content), len(y), n_grades) for budget in seeds],
             BASELINE_NAMES[1]: [
                 stratified_random(_known(budget.content), len(y), n_grades, budget.seed) for budget in seeds
             ],
-            FOREST: [forests[share, budget.seed] for budget in seeds],
+            FOREST: [forest for forest in grown if not isinstance(forest, str)],
         }
+        notes |= _note(FOREST, len(made[FOREST]), len(grown), [forest for forest in grown if isinstance(forest, str)])
         runs |= {name: [_measures(prediction, y) for prediction in made[name]] for name in BASELINE_NAMES}
         rows += measured_rows(share, runs, columns, weight, notes)
     foot = f"{len(y)} test images. {_foot(options, n_compared)}"
@@ -115,6 +120,8 @@ def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failure
     foot = (
         f"{n_images} test images, means over those that show the structure. {_foot(options, len(plan.methods))} One "
         f"mask for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
+        if any(row.cells for row in rows)
+        else ""
     )
     return ResultTable("Table 2: segmentation", columns, rows, foot)
 
@@ -148,15 +155,19 @@ def _stages(
         finished[method.name] = [
             stage for stage in own if stage.folder not in failures and state_of(stage) == "finished"
         ]
-        wrong = list(dict.fromkeys(failures[stage.folder] for stage in own if stage.folder in failures))
-        n_finished = len(finished[method.name])
-        if n_finished < len(own):
-            reason = f"failed: {'; '.join(wrong)}" if wrong else NOT_RUN
-            notes[method.name] = reason if not n_finished else f"{n_finished} of {len(own)} runs; {reason}"
+        wrong = [failures[stage.folder] for stage in own if stage.folder in failures]
+        notes |= _note(method.name, len(finished[method.name]), len(own), wrong)
     if not known_only:
         finished |= {method.name: [] for method in plan.not_run}
         notes |= {method.name: NOT_RUN for method in plan.not_run}
     return finished, notes
+
+
+def _note(name: str, n_finished: int, n_planned: int, wrong: Sequence[str]) -> dict[str, str]:
+    if n_finished == n_planned:
+        return {}
+    reason = f"failed: {'; '.join(dict.fromkeys(wrong))}" if wrong else NOT_RUN
+    return {name: reason if not n_finished else f"{n_finished} of {n_planned} runs; {reason}"}
 
 
 def _grades(plan: Plan) -> Tensor:

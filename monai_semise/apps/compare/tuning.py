@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import torch
 
+from monai_semise.apps.compare.method_settings import check_own_settings, give_own_settings, settings_apart
 from monai_semise.apps.compare.methods import ALPHA, Method, choose_methods, find_methods
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
 from monai_semise.apps.compare.run_results import read_predictions
 from monai_semise.apps.compare.stage import Stage, state_of
-from monai_semise.apps.compare.stage_configs import STAGES, read_stage_config, settings_of_stages
 from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError, write_whole
@@ -68,7 +68,8 @@ def make_tuning(options: ComparisonOptions) -> Tuning:
         InputError: see :func:`monai_semise.apps.compare.plan.make_plan` and
             :func:`monai_semise.apps.compare.tuning_grid.tuning_grid`.
     """
-    methods = choose_methods(options.methods, find_methods(options.bundles))
+    options, available = give_own_settings(options, find_methods(options.bundles))
+    methods = choose_methods(options.methods, available)
     if options.alphas and ALPHA not in [method.name for method in methods]:
         raise InputError(f"alphas: with --tune they take the settings chosen for {ALPHA}; name it with --methods")
     grid = tuning_grid(options.tune, methods)
@@ -76,30 +77,19 @@ def make_tuning(options: ComparisonOptions) -> Tuning:
     candidates: dict[str, list[Method]] = {}
     for method in methods:
         for settings in grid[method.name]:
-            for name in settings.keys() & set(given):
+            for name in settings.keys() & {*given, *method.settings}:
                 raise InputError(f"tune: {name} is also given with --set; give it once")
-            _check_settings(options, method, settings)
+            check_own_settings(options, method, settings, "tune")
         candidates[method.name] = [
-            Method(f"{method.name}-{number}", method.overlay, settings)
+            method._replace(name=f"{method.name}-{number}", settings={**method.settings, **settings})
             for number, settings in enumerate(grid[method.name])
         ]
     own_options = dataclasses.replace(
         options, out=options.out / FOLDER, n_seeds=1, segmentation=False, alphas=(), beside=(), tune=()
     )
     plan = plan_methods(own_options, [trial for own in candidates.values() for trial in own], [], [], {})
-    if not plan.validation:
-        raise InputError(f"datalist {options.datalist}: no validation image has a severity; tuning chooses by them")
+    plan = plan._replace(settings_apart=settings_apart(methods, methods, plan.settings["pretrain"]))
     return Tuning(plan, candidates, options.tune_by)
-
-
-def _check_settings(options: ComparisonOptions, method: Method, settings: Mapping[str, str]) -> None:
-    overlay = [method.overlay] if method.overlay else []
-    files = (options.bundles / STAGES["pretrain"], *options.overlays, *overlay)
-    try:
-        read_stage_config(files)
-    except InputError:
-        return  # one bad method must not keep the others from running; its stages tell of it
-    settings_of_stages([f"{name}={value}" for name, value in settings.items()], {"pretrain": files}, "tune")
 
 
 def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:

@@ -172,6 +172,7 @@ def _labelled_groups(
         [-1 if record.severity is None else record.severity for record in training],
         options.labelled,
         options.seed,
+        {names[group_key(record)] for record in training if record.masks},
     )
 
 

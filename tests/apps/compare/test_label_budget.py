@@ -75,3 +75,13 @@ def test_what_is_written_can_be_read(phantoms, tmp_path):
 def test_shares_out_of_range_are_refused(datalist):
     with pytest.raises(InputError, match=r"labelled: 1.5 is not a share in \(0, 1\]"):
         reduce_labels(datalist, 1.5, 0, "/data")
+
+
+def test_a_budget_keeps_masks():
+    """Else a decoder would have nothing to learn from; four of sixty images have one."""
+    images = [{"image": f"/data/{n}.png", "severity": n % 3, "index": n} for n in range(60)]
+    datalist = {"training": [{**item, "mask": "/data/m.png"} if n < 4 else item for n, item in enumerate(images)]}
+    for seed in range(20):
+        less = reduce_labels(datalist, 0.1, seed, "/data")
+        assert any("mask" in item for item in less["training"])
+        assert len(less["training"]) in (6, 7)

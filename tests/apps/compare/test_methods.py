@@ -48,16 +48,30 @@ def test_bad_choice(folder, names, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a", "{", "cannot be read"),
-        ("a", "[]", "expected an object of settings, found list"),
         ("all", "{}", "the name all is taken"),
+        ("pretrain", "{}", "the name pretrain is taken"),
         ("thumbnail-forest", "{}", "the name thumbnail-forest is taken"),
     ],
 )
-def test_bad_files(folder, name, content, message):
+def test_taken_names(folder, name, content, message):
     (folder / "methods" / f"{name}.json").write_text(content)
     with pytest.raises(InputError, match=message):
         find_methods(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{", "cannot be read"), (b"\xff", "cannot be read"), (b"[]", "expected an object of settings, found list")],
+)
+def test_a_bad_file_is_in_the_way_of_no_other_method(folder, content, message):
+    (folder / "methods" / "bad.json").write_bytes(content)
+    bad, semise, simclr = known = find_methods(folder)
+    assert message in bad.problem
+    assert (semise.problem, simclr.problem) == ("", "")
+    assert choose_methods("all", known) == known
+    assert choose_methods("simclr", known) == [simclr]
+    with pytest.raises(InputError, match=message):
+        choose_methods("simclr,bad", known)
 
 
 def test_no_method(tmp_path):

@@ -68,3 +68,11 @@ def test_the_digest_is_of_content_without_comments(tmp_path):
         file.write_text(json.dumps(content, indent=len(digests)))
         digests.append(config_digest([file]))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_digest_does_not_tell_how_fast_a_run_is(tmp_path):
+    faster = tmp_path / "faster.json"
+    faster.write_text('{"num_workers": 4, "train::dataloader#num_workers": 2, "test": {"cache_rate": 0.5}}')
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text('{"test": {}}')
+    assert config_digest([faster]) == config_digest([nothing])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ def script(tmp_path):
     def make(code, kind="pretrain", method="a", seed=0, problem=""):
         folder = tmp_path / method / str(seed) / kind
         code = f"import os, sys, time, pathlib\nfolder = pathlib.Path({str(folder)!r})\n{code}"
-        return Script(kind, method, 1.0, seed, folder, (), {"code": code}, "", problem)
+        return Script(kind, method, 1.0, seed, folder, (), {"code": code}, {}, problem)
 
     return make
 
@@ -45,11 +46,15 @@ def test_a_finished_stage_is_not_run_again(script):
     assert (stage.folder / "ran").read_text() == "x"
 
 
-def test_a_stage_of_another_plan_starts_from_nothing(script):
+def test_a_stage_of_another_plan_starts_from_nothing_and_says_so(script, caplog):
     run_stages([script(f"(folder / 'old').touch(); {DONE}")], [{}], StageProcess())
     stage = script(f"print((folder / 'old').exists()); {DONE}")
-    run_stages([stage], [{}], StageProcess())
+    assert caplog.text == ""
+    with caplog.at_level(logging.INFO, "monai_semise"):
+        run_stages([stage], [{}], StageProcess())
     assert (stage.folder / "log.txt").read_text() == "False\n"
+    assert "done anew, their folders replaced: 1. What changed, for how many: setting code (1)." in caplog.text
+    assert f"{stage.folder}: removed, as it is of another plan (setting code)" in caplog.text
 
 
 def test_a_started_one_goes_on(script):
@@ -125,6 +130,15 @@ def test_each_slot_is_used_and_by_one_run_at_a_time(script):
         assert all(later - earlier > 0.35 for earlier, later in itertools.pairwise(ends))
 
 
+def test_a_stage_does_not_take_itself_for_a_process_of_torchrun(script, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MASTER", "kept")
+    stage = script(f"print(*sorted(n for n in os.environ if 'RANK' in n or 'WORLD' in n or 'ASTE' in n)); {DONE}")
+    assert run_stages([stage], [{}], StageProcess()) == {}
+    assert (stage.folder / "log.txt").read_text() == "MASTER\n"
+
+
 def test_stop_ends_what_runs_and_leaves_it_to_be_resumed(script):
     stage = script("(folder / 'on').touch(); time.sleep(60)")
     processes = StageProcess()
@@ -143,7 +157,7 @@ def test_stop_ends_what_runs_and_leaves_it_to_be_resumed(script):
 
 
 def test_the_command_is_as_a_user_would_type_it(tmp_path):
-    stage = Stage("pretrain", "m", 1.0, 0, tmp_path, (tmp_path / "a b.json",), {"x": "[1, 2]"}, "", "")
+    stage = Stage("pretrain", "m", 1.0, 0, tmp_path, (tmp_path / "a b.json",), {"x": "[1, 2]"}, {}, "")
     assert stage.command[0] == "python" != sys.executable
     assert json.loads(stage.command[5]) == [str(tmp_path / "a b.json")]
     assert stage.command[6:] == ["--x", "[1, 2]"]

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import cohen_kappa_score, f1_score
 
 from monai_semise.apps.compare.plan import make_plan
-from monai_semise.apps.compare.run_results import read_predictions
+from monai_semise.apps.compare.run_results import read_predictions, unreadable_results
 from monai_semise.apps.compare.tables import alpha_table, classification_table, segmentation_table
 from monai_semise.metrics import GradePrediction
 from tests.apps.compare.finished_runs import finish, options
@@ -56,6 +56,32 @@ def test_classification(given):
         names = [row.method for row in table.rows if row.share == share]
         assert names[-3:] == ["constant-majority", "stratified-random", "thumbnail-forest"]
         assert all(of(table, share, name).cells for name in names[-3:])
+
+
+def test_a_forest_that_fails_is_a_failed_row(given):
+    plan = make_plan(given)
+    grown = forests(plan)
+    grown |= {(0.5, 0): "InputError: no", (0.5, 1): "InputError: no", (1.0, 1): "MemoryError: "}
+    table = classification_table(plan, given, {}, grown)
+    assert of(table, 0.5, "thumbnail-forest")[2:] == ({}, "failed: InputError: no")
+    half = of(table, 1.0, "thumbnail-forest")
+    assert (half.cells["accuracy"].interval.n_runs, half.note) == (1, "1 of 2 runs; failed: MemoryError: ")
+    assert of(table, 0.5, "constant-majority").cells
+
+
+def test_results_that_cannot_be_read_are_found(given):
+    plan = make_plan(given)
+    finish(plan, by(plan, "simclr"), skill=1.0)
+    assert unreadable_results(plan.stages, {}) == {}
+    gone, empty = by(plan, "simclr", kind="classification")[:2]
+    (gone.folder / "predictions.csv").unlink()
+    (empty.folder / "predictions.csv").write_text("")
+    cut = by(plan, "simclr", kind="segmentation")[0]
+    (cut.folder / "summary.json").write_text("{")
+    found = unreadable_results(plan.stages, {empty.folder})
+    assert found.keys() == {gone.folder, cut.folder}
+    assert found[cut.folder].startswith("its results cannot be read (JSONDecodeError: ")
+    assert set(unreadable_results(plan.stages, {})) == {gone.folder, cut.folder, empty.folder}
 
 
 def test_numbers_are_those_of_scikit_learn(given):
@@ -108,6 +134,13 @@ def test_segmentation(given):
     assert worst.p_value is not None
     assert "no better than it in Dice: semise at 50 %, semise at 100 %." in table.foot
     assert of(table, 1.0, "supervised").note == "not run"
+
+
+def test_the_foot_says_nothing_where_nothing_could_be_segmented(given):
+    plan = make_plan(given)
+    table = segmentation_table(plan, given, {stage.folder: "InputError: no" for stage in plan.stages})
+    assert table.foot == ""
+    assert {row.method: row.note for row in table.rows}["simclr"] == "failed: InputError: no"
 
 
 def test_nothing_is_segmented_where_it_is_not_wanted(phantoms, tmp_path):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 
 import pytest
@@ -99,6 +98,7 @@ def test_what_was_tried_is_said(phantoms, tmp_path):
         ({"tune": RATES, "alphas": (0.5,)}, "alphas: with --tune they take the settings chosen for semise"),
         ({"tune": RATES, "settings": ("head_lr=0.1",)}, "tune: head_lr is also given with --set"),
         ({"tune": RATES, "settings": ("pretrain/head_lr=0.1",)}, "tune: head_lr is also given with --set"),
+        ({"tune": RATES, "settings": ("simclr/head_lr=0.1",)}, "tune: head_lr is also given with --set"),
     ],
 )
 def test_what_cannot_be_tuned(phantoms, tmp_path, given, message):
@@ -121,18 +121,22 @@ def test_a_setting_of_the_classifier_is_no_obstacle(phantoms, tmp_path):
     assert rates == {"pretrain": ["0.001", "0.02", "0.05"], "classification": ["0.1"] * 3}
 
 
+def test_tuned_settings_go_over_the_overlay_and_those_for_all_do_not(phantoms, tmp_path):
+    given = ("pretrain/encoder_lr=@head_lr", "mae/mask_ratio=0.5")
+    tuning = make_tuning(options(tmp_path, phantoms(), methods="simclr,mae", tune=RATES, settings=given))
+    settings = {stage.method: stage.settings for stage in tuning.plan.stages if stage.kind == "pretrain"}
+    assert [settings[f"mae-{n}"]["head_lr"] for n in range(3)] == ["0.001", "0.02", "0.05"]
+    assert [settings[f"mae-{n}"]["mask_ratio"] for n in range(3)] == ["0.5"] * 3
+    assert "encoder_lr" not in settings["mae-0"]
+    assert settings["simclr-0"]["encoder_lr"] == "@head_lr"
+    assert "mask_ratio" not in settings["simclr-0"]
+    assert tuning.plan.settings_apart == [
+        "--set encoder_lr=@head_lr does not reach the pretraining of mae, whose overlay sets it; "
+        "mae/encoder_lr=@head_lr would.",
+        "--set mae/mask_ratio=0.5 is for mae alone.",
+    ]
+
+
 def test_an_unknown_measure(phantoms, tmp_path):
     with pytest.raises(InputError, match="tune_by: unknown measure 'f1'; there are macro_f1"):
         options(tmp_path, phantoms(), tune_by="f1")
-
-
-def test_validation_images_without_grades(phantoms, tmp_path):
-    content = json.loads(phantoms().read_text())
-    for section in ("training", "validation", "test", "unlabelled"):
-        for item in content[section]:
-            item["image"] = str(phantoms().parent / item["image"])
-            item.pop("mask", None)
-    content["validation"] = [{**item, "severity": None} for item in content["validation"]]
-    (tmp_path / "datalist.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="no validation image has a severity"):
-        make_tuning(options(tmp_path, tmp_path / "datalist.json", tune=RATES))
