@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,7 +59,8 @@ def draw_embedding_panels(
     """
     n_columns = min(COLUMNS, len(planes))
     n_lines = -(-len(planes) // n_columns)
-    figure = Figure(figsize=(max(4.5, 3 * n_columns), 3 * n_lines + 1), layout="constrained")
+    width = max(4.5, 3 * n_columns)
+    figure = Figure(figsize=(width, 3 * n_lines + 1), layout="constrained")
     every = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
     grades = sorted(set(severity.tolist()))
     colors = colormaps["viridis"](np.linspace(0, 0.95, max(2, len(grades))))
@@ -73,7 +75,7 @@ def draw_embedding_panels(
         axes.set_yticks([])
     for axes in every[len(planes) :]:
         axes.set_axis_off()
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(textwrap.fill(title, int(11 * width)), fontsize=11)
     keys, labels = every[0].get_legend_handles_labels()
     figure.legend(keys, labels, loc="outside lower center", ncols=min(8, len(grades)), fontsize=8, frameon=False)
     return figure
