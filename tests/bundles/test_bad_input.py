@@ -97,7 +97,10 @@ def test_mixed_sizes_are_resized(tmp_path, phantoms):
         (lambda c: c.update(training=[]), "training section is empty"),
         (lambda c: c.update(validation=[]), "validation section is empty"),
         (lambda c: c.clear(), "expected an object with the lists"),
-        (lambda c: [i.update(severity=1) for i in c["validation"]], "validation: cannot draw pairs: the graded images have severity 1 only"),
+        (
+            lambda c: [i.update(severity=1) for i in c["validation"]],
+            "validation: cannot draw pairs: the graded images have severity 1 only",
+        ),
     ],
     ids=["fraction", "negative", "no-healthy", "one-grade", "leak", "no-training", "no-validation", "empty", "no-pair"],
 )
