@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from monai_semise.apps.compare.digest import short_digest
 from monai_semise.data.datalist import SECTIONS
 from monai_semise.utils import InputError
 
@@ -54,7 +53,7 @@ def data_digest(content: Mapping[str, Any], states: Mapping[str, FileState]) -> 
         else value
         for key, value in content.items()
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return short_digest(told)
 
 
 def _paths(item: Mapping[str, Any]) -> Iterator[str]:

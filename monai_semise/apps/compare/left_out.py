@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from monai_semise.utils import find_semise_error, printable
 
-__all__ = ["reason_of"]
+__all__ = ["LONGEST", "reason_of"]
 
 LONGEST = 300
 """Characters of a reason that are kept."""

@@ -58,8 +58,17 @@ def heat_map_rows(stages: Mapping[str, Stage]) -> tuple[list[list[bytes]], list[
         rows of PNG files, an image each, the name of each column, and methods that have none. The outline is that of
         the true masks.
     """
-    made, left_out = _of_each(stages, _heat_maps)
-    columns = [*(images for images, _ in list(made.values())[:1]), *(heat_maps for _, heat_maps in made.values())]
+    shown: list[tuple[Tensor, Tensor]] = []
+
+    def make(stage: Stage) -> list[bytes]:
+        parser = _parser(stage)
+        if not shown:  # the same for all methods
+            dataset = parser.get_parsed_content("test_dataset")
+            shown.extend(_item(dataset, n) for n in _spread(len(dataset), N_HEAT_MAPS))
+        return _heat_maps(stage, parser, shown)
+
+    made, left_out = _of_each(stages, make)
+    columns = [[_outlined(image, masks) for image, masks in shown], *made.values()] if made else []
     return [list(row) for row in zip(*columns)], ["image", *made], left_out
 
 
@@ -82,21 +91,19 @@ def _embedding_plane(stage: Stage) -> tuple[PrincipalPlane, Tensor]:
     return principal_plane(embedded.embeddings), embedded.severity
 
 
-def _heat_maps(stage: Stage) -> tuple[list[bytes], list[bytes]]:
-    """Images with their outlines, and the same with the probability over them."""
-    parser = _parser(stage)
-    entries = ("test_dataset", "network", "validate::inferer", "exclusive")
-    dataset, network, inferer, exclusive = (parser.get_parsed_content(entry) for entry in entries)
+def _heat_maps(stage: Stage, parser: ConfigParser, shown: Sequence[tuple[Tensor, Tensor]]) -> list[bytes]:
+    entries = ("network", "validate::inferer", "exclusive")
+    network, inferer, exclusive = (parser.get_parsed_content(entry) for entry in entries)
     network.load_state_dict(load_checkpoint(stage.folder / "model.pt"))
-    images: list[bytes] = []
-    heat_maps: list[bytes] = []
-    for n in _spread(len(dataset), N_HEAT_MAPS):
-        image, masks = _item(dataset, n)
-        most = masks.amax(dim=0) if image.ndim == 4 else None  # of a volume, the slice with most of it
-        images.append(overlay_png(image, most, opacity=0, size=PICTURE, masks=masks))
-        heat = _probability(network, inferer, image, exclusive)
-        heat_maps.append(overlay_png(image, heat, size=PICTURE, masks=masks))
-    return images, heat_maps
+    return [
+        overlay_png(image, _probability(network, inferer, image, exclusive), size=PICTURE, masks=masks)
+        for image, masks in shown
+    ]
+
+
+def _outlined(image: Tensor, masks: Tensor) -> bytes:
+    most = masks.amax(dim=0) if image.ndim == 4 else None  # of a volume, the slice with most of it
+    return overlay_png(image, most, opacity=0, size=PICTURE, masks=masks)
 
 
 def _parser(stage: Stage) -> ConfigParser:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import monai_semise
+from monai_semise.apps.compare.digest import short_digest
 from monai_semise.apps.compare.stage_configs import changes_results
 from monai_semise.utils import write_json
 
@@ -75,47 +75,33 @@ class Stage(NamedTuple):
     @property
     def digest(self) -> str:
         """The plan as one short text."""
-        return hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()[:16]
+        return short_digest(self.plan)
 
 
 def state_of(stage: Stage) -> str:
     """``"finished"`` when an earlier start did all of it as planned now; ``"started"`` when it can be resumed, or
     failed; ``"new"`` when there is nothing, or a run of another plan."""
-    record = read_record(stage.folder)
-    if record.get("plan") != stage.plan:
-        return "new"
-    if _is_finished(stage.folder, record):
-        return "finished"
-    return "started" if record.get("paths") == stage.paths else "new"
+    return _state(stage, read_record(stage.folder))
 
 
 def changes_of(stage: Stage) -> list[str]:
     """What differs between an earlier run in the folder of a stage and the stage; nothing where there was none."""
-    record = read_record(stage.folder)
-    if not record:
-        return []
-    before = record.get("plan")
-    if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
-        return ["record of another version of monai_semise"]
-    now = stage.plan
-    settings = sorted(_different(before["settings"], now["settings"]))
-    parts = [part for part in _different(before, now) if part != "settings"]
-    paths = [] if _is_finished(stage.folder, record) else _different(record.get("paths", {}), stage.paths)
-    return [*(f"setting {name}" for name in settings), *parts, *(f"path {name}" for name in paths)]
+    return _changes(stage, read_record(stage.folder))
 
 
 def earlier_start(stages: Sequence[Stage]) -> list[str]:
     """What is to be known of finished runs that are replaced, or stay although another version made them, a sentence
     each."""
-    able = [stage for stage in stages if not stage.problem]
-    states = {stage.folder: state_of(stage) for stage in able}
-    records = {stage.folder: read_record(stage.folder) for stage in able}
-    replaced = [s for s in able if states[s.folder] == "new" and _is_finished(s.folder, records[s.folder])]
-    kept = [records[folder].get("version") for folder, state in states.items() if state == "finished"]
+    records = [(stage, read_record(stage.folder)) for stage in stages if not stage.problem]
+    finished = [
+        (stage, record, _state(stage, record)) for stage, record in records if _is_finished(stage.folder, record)
+    ]
+    replaced = [(stage, record) for stage, record, state in finished if state == "new"]
+    kept = [record.get("version") for _, record, state in finished if state == "finished"]
     versions = Counter(str(version) for version in kept if version != monai_semise.__version__)
     lines = []
     if replaced:
-        changes = Counter(change for stage in replaced for change in changes_of(stage))
+        changes = Counter(change for stage, record in replaced for change in _changes(stage, record))
         told = ", ".join(f"{change} ({number})" for change, number in changes.most_common())
         lines.append(
             f"Finished stages that are done anew, their folders replaced: {len(replaced)}. What changed, for how many: "
@@ -153,6 +139,27 @@ def write_record(stage: Stage, state: str, error: str = "", seconds: float = 0.0
             "seconds": round(seconds, 1),
         },
     )
+
+
+def _state(stage: Stage, record: Mapping[str, Any]) -> str:
+    if record.get("plan") != stage.plan:
+        return "new"
+    if _is_finished(stage.folder, record):
+        return "finished"
+    return "started" if record.get("paths") == stage.paths else "new"
+
+
+def _changes(stage: Stage, record: Mapping[str, Any]) -> list[str]:
+    if not record:
+        return []
+    before = record.get("plan")
+    if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
+        return ["record of another version of monai_semise"]
+    now = stage.plan
+    settings = sorted(_different(before["settings"], now["settings"]))
+    parts = [part for part in _different(before, now) if part != "settings"]
+    paths = [] if _is_finished(stage.folder, record) else _different(record.get("paths", {}), stage.paths)
+    return [*(f"setting {name}" for name in settings), *parts, *(f"path {name}" for name in paths)]
 
 
 def _is_finished(folder: Path, record: Mapping[str, Any]) -> bool:

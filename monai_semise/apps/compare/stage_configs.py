@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
+from monai_semise.apps.compare.digest import short_digest
 from monai_semise.bundle import unknown_settings
 from monai_semise.utils import InputError
 
@@ -106,8 +105,7 @@ def settings_of_stages(
 
 def config_digest(files: Sequence[Path]) -> str:
     """What the files say, but for comments and what changes no result, as one short text."""
-    contents = [json.dumps(_telling(ConfigParser.load_config_file(file)), sort_keys=True) for file in files]
-    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
+    return short_digest([_telling(ConfigParser.load_config_file(file)) for file in files])
 
 
 def changes_results(name: str) -> bool:

@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from monai_semise.apps.compare.left_out import LONGEST
 from monai_semise.apps.compare.stage import Stage, changes_of, state_of, write_record
 from monai_semise.utils import printable
 
 __all__ = ["StageProcess"]
 
 LOG = "log.txt"
-LONGEST = 300
-"""Characters of an error that are kept."""
 NOT_THE_ERROR = ("(Set MONAI_DEBUG", "RuntimeError: Failed to evaluate")
 """Starts of lines: our hint, and what MONAI wraps around the error of a config's part."""
 TORCHRUN = re.compile(r"((LOCAL|GROUP|ROLE)_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
