@@ -224,6 +224,9 @@ def test_every_method_is_tuned_before_its_runs(phantoms, tmp_path, bundles, caps
     content = json.loads((out / "comparison.json").read_text())
     runs = [s for s in content["stages"] if (s["method"], s["stage"]) == ("simclr", "pretrain")]
     rate = taken["settings"].partition("=")[2]
+    trial = out / "tuning" / "runs" / f"simclr-{simclr.index(taken)}" / "1" / "0" / "pretrain" / "log.txt"
+    logs = [out / "runs" / "simclr" / "1" / seed / "pretrain" / "log.txt" for seed in ("0", "1")]
+    assert [log.read_bytes() == trial.read_bytes() for log in logs] == [True, False]
     assert [f"--head_lr {rate} " in run["command"] + " " for run in runs] == [True, True]
     assert any("every method tried 2 candidates" in line for line in content["budget"])
     row = next(row for row in content["tables"]["table1"]["rows"] if row["method"] == "bad")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from monai.inferers import SimpleInferer
@@ -45,3 +47,21 @@ def test_leaves_an_outer_autocast_alone_when_it_is_off():
     with torch.autocast("cpu", dtype=torch.float16):
         BFloat16Inferer(SimpleInferer(), enabled=False)(torch.rand(2, 1, 8, 8), network)
     assert network.dtype == torch.float16
+
+
+@pytest.mark.parametrize(("capability", "n_warnings"), [("AVX2", 1), ("AVX512", 0), ("DEFAULT", 0)])
+def test_says_once_that_the_processor_has_no_fast_bfloat16(monkeypatch, capability, n_warnings):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    inferer, network, image = BFloat16Inferer(SimpleInferer()), Seen(1, 2, 3), torch.rand(2, 1, 8, 8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        inferer(image, network)
+        inferer(image, network)
+    assert sum("bf16" in str(warning.message) for warning in caught) == n_warnings
+
+
+def test_says_nothing_when_it_is_off(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BFloat16Inferer(SimpleInferer(), enabled=False)(torch.rand(2, 1, 8, 8), Seen(1, 2, 3))

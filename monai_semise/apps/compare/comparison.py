@@ -37,6 +37,7 @@ from monai_semise.apps.compare.thumbnail_forest import ThumbnailForest
 from monai_semise.apps.compare.tuning import (
     Tuned,
     Tuning,
+    adopt_trials,
     choose_settings,
     make_tuning,
     tried_settings,
@@ -80,6 +81,7 @@ def compare_methods(options: ComparisonOptions) -> Path:
         tuned = _tune(options, slots, processes) if options.tune else None
         if tuned is not None:
             plan = make_plan(options, tuned.chosen)
+            adopt_trials(plan.stages, tuned.tuning)
         failures = _run(plan, slots, processes)
         unreadable = unreadable_results(plan.stages, failures)
         for folder, reason in unreadable.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from monai_semise.apps.compare.digest import short_digest
 from monai_semise.apps.compare.stage_configs import changes_results
 from monai_semise.utils import write_json
 
-__all__ = ["Stage", "changes_of", "earlier_start", "read_record", "state_of", "write_record"]
+__all__ = ["Stage", "adopt_run", "changes_of", "earlier_start", "read_record", "state_of", "write_record"]
 
 RECORD = "stage.json"
 SUMMARY = "summary.json"
@@ -139,6 +140,16 @@ def write_record(stage: Stage, state: str, error: str = "", seconds: float = 0.0
             "seconds": round(seconds, 1),
         },
     )
+
+
+def adopt_run(stage: Stage, finished: Path) -> None:
+    """Copy a finished run of the same plan to the folder of a stage, which then is finished, too."""
+    record = read_record(finished)
+    if stage.folder.exists():
+        shutil.rmtree(stage.folder)
+    # the record comes last: without it, what a kill leaves of the copy is a run to do anew
+    shutil.copytree(finished, stage.folder, ignore=shutil.ignore_patterns(RECORD))
+    write_json(stage.folder / RECORD, {**record, "paths": stage.paths})
 
 
 def _state(stage: Stage, record: Mapping[str, Any]) -> str:

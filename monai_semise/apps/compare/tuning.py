@@ -16,12 +16,12 @@ from monai_semise.apps.compare.methods import ALPHA, Method, choose_methods, fin
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
 from monai_semise.apps.compare.run_results import read_predictions
-from monai_semise.apps.compare.stage import Stage, state_of
+from monai_semise.apps.compare.stage import Stage, adopt_run, state_of
 from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError, write_whole
 
-__all__ = ["Trial", "Tuned", "Tuning", "choose_settings", "make_tuning", "tried_settings", "write_trials"]
+__all__ = ["Trial", "Tuned", "Tuning", "adopt_trials", "choose_settings", "make_tuning", "tried_settings", "write_trials"]
 
 FOLDER = "tuning"
 SECTION = "validation"
@@ -130,6 +130,20 @@ def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:
                 for n, candidate in enumerate(candidates)
             ]
     return Tuned(tuning, failures, chosen, trials)
+
+
+def adopt_trials(stages: Sequence[Stage], tuning: Tuning) -> None:
+    """Take over what candidates have already done of a comparison: runs of the settings chosen, with the first seed.
+
+    Args:
+        stages: of the comparison with the settings chosen.
+        tuning: whose runs have ended.
+    """
+    done = {(trial.kind, trial.digest): trial.folder for trial in tuning.plan.stages if state_of(trial) == "finished"}
+    for stage in stages:
+        trial = done.get((stage.kind, stage.digest))
+        if trial is not None and state_of(stage) != "finished":
+            adopt_run(stage, trial)
 
 
 def tried_settings(tuning: Tuning) -> str:

@@ -9,7 +9,8 @@ import shutil
 import pytest
 
 from monai_semise.apps.compare.plan import make_plan
-from monai_semise.apps.compare.tuning import choose_settings, make_tuning, tried_settings, write_trials
+from monai_semise.apps.compare.stage import read_record, state_of, write_record
+from monai_semise.apps.compare.tuning import adopt_trials, choose_settings, make_tuning, tried_settings, write_trials
 from monai_semise.utils import InputError
 from tests.apps.compare.finished_runs import finish, options
 from tests.bundles.harness import ROOT
@@ -77,6 +78,47 @@ def test_a_candidate_that_fails_is_not_taken(phantoms, tmp_path):
     assert [trial.error for trial in tuned.trials if trial.method == "simclr"] == ["", "", "the loss is nan"]
     problems = {stage.method: stage.problem for stage in make_plan(given, tuned.chosen).stages}
     assert problems == {"simclr": "", "semise": "tuning: the loss is nan"}
+
+
+def test_the_first_seed_of_the_settings_chosen_is_not_run_again(phantoms, tmp_path):
+    given = options(tmp_path, phantoms(), methods="simclr,semise", shares=(0.5, 1.0), tune=RATES, segmentation=False)
+    tuning = make_tuning(given)
+    keys = [(method, share) for method in ("simclr", "semise") for share in given.shares]
+    finish_candidates(tuning, {key: [0.1, 1.0, 0.2] for key in keys})
+    plan = make_plan(given, choose_settings(tuning, {}).chosen)
+    lost = next(stage for stage in tuning.plan.stages if (stage.method, stage.share) == ("simclr-1", 0.5))
+    (lost.folder / "summary.json").unlink()  # no longer a finished run
+    begun = next(stage for stage in plan.stages if (stage.method, stage.share) == ("semise", 0.5))
+    begun.folder.mkdir(parents=True)
+    (begun.folder / "half.pt").write_bytes(b"half")
+    write_record(begun, "started")
+
+    adopt_trials(plan.stages, tuning)
+    for stage in plan.stages:
+        taken = stage.seed == 0 and (stage.kind, stage.method, stage.share) != ("pretrain", "simclr", 0.5)
+        assert state_of(stage) == ("finished" if taken else "new"), stage.title
+        if taken:
+            trial = next(
+                trial
+                for trial in tuning.plan.stages
+                if (trial.method, trial.share, trial.kind) == (f"{stage.method}-1", stage.share, stage.kind)
+            )
+            files = {path.name for path in stage.folder.iterdir()}
+            assert files == {path.name for path in trial.folder.iterdir()}
+            for name in files - {"stage.json"}:
+                assert (stage.folder / name).read_bytes() == (trial.folder / name).read_bytes()
+            assert read_record(stage.folder) == {**read_record(trial.folder), "paths": stage.paths}
+
+
+def test_a_finished_run_stays_as_it_is(phantoms, tmp_path):
+    given = options(tmp_path, phantoms(), tune=RATES, segmentation=False)
+    tuning = make_tuning(given)
+    finish_candidates(tuning, {("simclr", 1.0): [0.1, 1.0, 0.2]})
+    plan = make_plan(given, choose_settings(tuning, {}).chosen)
+    finish(plan, plan.stages, skill=0.5)
+    (plan.stages[0].folder / "mine.txt").write_text("kept")
+    adopt_trials(plan.stages, tuning)
+    assert (plan.stages[0].folder / "mine.txt").read_text() == "kept"
 
 
 def test_what_was_tried_is_said(phantoms, tmp_path):
