@@ -71,10 +71,10 @@ setup(
             "coral-pytorch>=1.4",
             "hypothesis",
             "jsonschema",
-            "pyrefly",
+            "pyrefly>=1.5,<1.6",  # of both, a newer one may ask for more, which would stop CI
             "pytest",
             "pytorch-metric-learning>=2.5",
-            "ruff",
+            "ruff>=0.17,<0.18",
             "torchmetrics",
         ],
     },

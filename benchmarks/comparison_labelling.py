@@ -80,6 +80,7 @@ def train(datalist: Path, pairs_file: Path, folder: Path, seed: int, settings: l
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Accuracy of order and model against comparisons: the mean of the seeds as a line, each seed as a point."""
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    ticks = sorted({row["comparisons"] for row in rows})
     panels = {"order_accuracy": "order of the compared images", "pair_accuracy_with_healthy": "model on test images"}
     for axes, (measure, title) in zip(figure.subplots(ncols=2), panels.items()):
         for choice, color in zip(CHOICES, ("0.45", "tab:blue")):
@@ -89,7 +90,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axes.plot(counts, means, color=color, label=choice)
             axes.scatter(*zip(*points), color=color, s=14)
         axes.set(title=title, xscale="log", xlabel="comparisons", ylabel="pair accuracy")
-        axes.set_xticks(counts, labels=[f"{count:,}" for count in counts], minor=False)
+        axes.set_xticks(ticks, labels=[f"{count:,}" for count in ticks], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend(title="choice of pairs", frameon=False)

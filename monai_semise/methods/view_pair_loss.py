@@ -43,5 +43,6 @@ class ViewPairLoss(nn.Module):
         """
         first, second = input[:, :, CONTRAST]
         value = self.loss(first, second)
-        self.terms = getattr(self.loss, "terms", {"loss": value.detach()})
+        terms = getattr(self.loss, "terms", None)
+        self.terms = terms if isinstance(terms, dict) else {"loss": value.detach()}
         return value
