@@ -90,10 +90,9 @@ def test_without_grades_the_terms_of_grades_are_0():
 
 
 @pytest.mark.parametrize("heads", HEADS)
-@pytest.mark.parametrize("loss", [SemiseLoss, HealthyAnomalyLoss])
-def test_the_fourth_term_without_thresholds_is_refused(loss, heads):
+def test_the_fourth_term_without_thresholds_is_refused(heads):
     with pytest.raises(ValueError, match=rf"a network with n_grades, got input of shape \(2, 8, {heads}, 5\)"):
-        loss(ordinal_weight=1, n_grades=4)(embeddings(heads), target())
+        SemiseLoss(ordinal_weight=1, n_grades=4)(embeddings(heads), target())
 
 
 @pytest.mark.parametrize(
@@ -105,10 +104,9 @@ def test_the_fourth_term_without_thresholds_is_refused(loss, heads):
         ({"ordinal_weight": 0.5}, "ordinal_weight 0.5 needs n_grades"),
     ],
 )
-@pytest.mark.parametrize("loss", [SemiseLoss, HealthyAnomalyLoss])
-def test_bad_options_of_the_terms_of_grades_are_refused(loss, options, message):
+def test_bad_options_of_the_terms_of_grades_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        loss(**options)
+        SemiseLoss(**options)
 
 
 @pytest.mark.parametrize("heads", HEADS)
@@ -208,7 +206,7 @@ def test_explicit_pairs_may_name_ungraded_images():
 @pytest.mark.parametrize("balance", ["class", "none"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_phase_1_is_the_margin_loss_between_healthy_and_anomalous(reduction, balance):
-    loss = HealthyAnomalyLoss(0.8, balance, reduction=reduction)
+    loss = HealthyAnomalyLoss(0.8, balance, reduction)
     assert_agree(
         lambda x: loss(x, target()),
         lambda x: reference.batch_margin_contrastive(
@@ -218,29 +216,6 @@ def test_phase_1_is_the_margin_loss_between_healthy_and_anomalous(reduction, bal
     )
     assert set(loss.terms) == {"margin_contrastive"}
     torch.testing.assert_close(loss.terms["margin_contrastive"], loss(embeddings(3), target()).mean())
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_phase_1_takes_the_terms_of_grades_as_phase_2_does(reduction):
-    of_grades = {"grade_weight": 0.3, "grade_temperature": 0.7, "ordinal_weight": 0.6, "n_grades": 4}
-    loss = HealthyAnomalyLoss(**of_grades, reduction=reduction)
-
-    def oracle(input):
-        terms = reference.rank_n_contrast(input[:, :, PROJECTION].flatten(0, 1), SEVERITY.repeat(len(input)), 0.7)
-        grade = sum(terms.values()) / (len(terms) if reduction == "mean" else 1)
-        grades = SEVERITY.repeat(len(input))
-        ordinal = reference.corn(input[:, :, THRESHOLDS, :3].flatten(0, 1), grades, reduction)
-        return HealthyAnomalyLoss(reduction=reduction)(input, target()) + 0.3 * grade + 0.6 * ordinal
-
-    for views in (1, 2):
-        assert_agree(lambda x: loss(x, target()), oracle, embeddings(4, views))
-    assert set(loss.terms) == {"margin_contrastive", "grade", "ordinal"}
-
-
-@pytest.mark.parametrize("weight", [{"grade_weight": 0.5}, {"ordinal_weight": 0.5, "n_grades": 4}])
-def test_terms_of_grades_cannot_stand_beside_a_loss_of_each_pair(weight):
-    with pytest.raises(ValueError, match=f'reduction must be "mean" or "sum" with {next(iter(weight))} above 0'):
-        HealthyAnomalyLoss(**weight, reduction="none")
 
 
 def gradient_norms(loss, separate_heads, n_grades):
@@ -268,7 +243,6 @@ def gradient_norms(loss, separate_heads, n_grades):
         (SemiseLoss(1.0, ordinal_weight=1, n_grades=4), True, {"encoder", "projection", "contrast", "thresholds"}),
         (HealthyAnomalyLoss(), False, {"encoder", "projection"}),
         (HealthyAnomalyLoss(), True, {"encoder", "projection"}),
-        (HealthyAnomalyLoss(ordinal_weight=1, n_grades=4), False, {"encoder", "projection", "thresholds"}),
     ],
     ids=lambda value: f"alpha={value.alpha}" if isinstance(value, SemiseLoss) else None,
 )

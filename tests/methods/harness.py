@@ -58,16 +58,16 @@ def part(flow: ConfigWorkflow, name: str) -> Any:
     return flow.parser.get_parsed_content(name)
 
 
-def first_batch(flow: ConfigWorkflow, phase: str = "train") -> tuple[Tensor, dict[str, Tensor]]:
+def first_batch(flow: ConfigWorkflow) -> tuple[Tensor, dict[str, Tensor]]:
     """Views (V, N, C, *spatial) of the first batch, and its target."""
-    batch = next(iter(part(flow, f"{phase}::dataloader")))
-    return part(flow, f"{phase}::prepare_batch")(batch, device=part(flow, "device"))
+    batch = next(iter(part(flow, "train::dataloader")))
+    return part(flow, "train::prepare_batch")(batch, device=part(flow, "device"))
 
 
-def loss_of(flow: ConfigWorkflow, images: Tensor, target: dict[str, Tensor], phase: str = "train") -> Tensor:
+def loss_of(flow: ConfigWorkflow, images: Tensor, target: dict[str, Tensor]) -> Tensor:
     """The loss of a batch, with its graph, the network in training mode."""
     network = part(flow, "network").train()
-    return part(flow, f"{phase}::loss")(part(flow, "train::inferer")(images, network), target)
+    return part(flow, "train::loss")(part(flow, "train::inferer")(images, network), target)
 
 
 def train(flow: ConfigWorkflow) -> list[float]:

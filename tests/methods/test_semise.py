@@ -35,17 +35,6 @@ def test_semise_joins_its_terms(tmp_path, name, alpha, settings):
     assert silent_gradients(part(flow, "network"), loss) == []
 
 
-@pytest.mark.parametrize("name", ["semise", "semise-0.7", "semise-paper", "conpro"])
-def test_phase_1_knows_all_grades_where_phase_2_does(tmp_path, name):
-    flow = start(tmp_path, name, **({"n_training_pairs": 30} if name == "semise-paper" else {}))
-    images, target = first_batch(flow, "discriminate")
-    loss = loss_of(flow, images, target, "discriminate")
-    terms = part(flow, "discriminate::loss").terms
-    of_grades = {"grade", "ordinal"} if name.startswith("semise") and name != "semise-paper" else set()
-    assert terms.keys() == {"margin_contrastive", *of_grades}
-    assert float(loss) == pytest.approx(sum(map(float, terms.values())))
-
-
 @pytest.mark.parametrize(("grades", "n_grades"), [(None, 4), (["a", "b", "c", "d", "e", "f"], 6)])
 def test_the_scale_is_that_of_the_datalist(tmp_path, phantoms, grades, n_grades):
     content = json.loads(phantoms().read_text())

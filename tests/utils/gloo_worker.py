@@ -144,10 +144,6 @@ LOSSES = {
     "preference": (PreferenceToAFixedPoint(include_healthy=True, ties="half"), grades_of),
     "phase 2": (SemiseLoss(0.5, temperature=0.1), grades_of),
     "phase 2, sum": (SemiseLoss(0.5, reduction="sum", balance="none", detach_reference=True), grades_of),
-    "phase 1, with the terms of grades": (
-        HealthyAnomalyLoss(grade_weight=0.7, ordinal_weight=0.7, n_grades=4),
-        grades_of,
-    ),
     "phase 2, equal grades together": (SemiseLoss(0.5, grade_weight=0.7), grades_of),
     "phase 2, thresholds between grades": (SemiseLoss(0.5, ordinal_weight=0.7, n_grades=4), grades_of),
     "phase 2, NT-Xent alone": (SemiseLoss(1.0), grades_of),

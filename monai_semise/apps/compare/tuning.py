@@ -21,16 +21,7 @@ from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError, write_whole
 
-__all__ = [
-    "Trial",
-    "Tuned",
-    "Tuning",
-    "adopt_trials",
-    "choose_settings",
-    "make_tuning",
-    "tried_settings",
-    "write_trials",
-]
+__all__ = ["Trial", "Tuned", "Tuning", "adopt_trials", "choose_settings", "make_tuning", "tried_settings", "write_trials"]
 
 FOLDER = "tuning"
 SECTION = "validation"
