@@ -122,7 +122,7 @@ class CsvTable(Source):
         if columns["grade"] is None and not masks:
             raise InputError(_no_column(path, table, "grade"))
         grades, severity_of = self._grading(path, table, columns["grade"])
-        collection = Collection(path.stem, grades, structures=tuple(masks))
+        collection = Collection(path.absolute().parent.name, grades, structures=tuple(masks))
         used = {**columns, "mask": ", ".join(masks) or None}
         collection.notes.append(
             "columns taken: " + ", ".join(f"{role} from {column!r}" for role, column in used.items() if column)

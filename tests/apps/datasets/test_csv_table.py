@@ -62,7 +62,7 @@ def test_usual_names(root, image, grade):
     collection = read(root)
     assert severities(collection) == {"a": 0, "b": 2, "c": None}
     assert list(collection.grades) == ["0", "1", "2"]
-    assert collection.name == "index"
+    assert collection.name == root.name
     assert f"columns taken: image from {image!r}, grade from {grade!r}" in collection.notes
 
 
