@@ -245,6 +245,8 @@ def test_bad_input_is_met_before_tuning(phantoms, tmp_path, bundles, capsys):
     out = tmp_path / "results"
     assert main(options(phantoms(), out, bundles, "--tune", "head_lr=0.001,0.02", "--alphas", "2")) == 1
     assert "alphas: 2 is not in [0, 1]" in capsys.readouterr().err
+    assert main(options(phantoms(), out, bundles, "--tune", "head_lr=0.001,0.02", "--alphas", "2", "--dry_run")) == 1
+    assert "alphas: 2 is not in [0, 1]" in capsys.readouterr().err
     assert not (out / "tuning").exists()
 
 

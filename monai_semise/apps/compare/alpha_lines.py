@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from monai_semise.apps.compare.methods import ALPHA
 from monai_semise.utils import InputError
 from monai_semise.visualize.interval_lines import IntervalLine
 
-__all__ = ["COMPARISON", "FIG3", "alpha_lines", "read_alpha_lines"]
+__all__ = ["COMPARISON", "FIG3", "alpha_lines", "join_lines", "read_alpha_lines"]
 
 COMPARISON = "comparison.json"
 FIG3 = "fig3"
@@ -54,3 +54,19 @@ def read_alpha_lines(folder: Path) -> dict[str, IntervalLine]:
             "folder of one"
         ) from error
     return lines
+
+
+def join_lines(
+    own: Mapping[str, IntervalLine], beside: Sequence[tuple[Path, Mapping[str, IntervalLine]]]
+) -> dict[str, IntervalLine]:
+    """Curves of a comparison and of others; one whose name is taken is told apart by its folder.
+
+    Example:
+        >>> line = IntervalLine((0.5,), (0.7,), (0.6,), (0.8,))
+        >>> list(join_lines({"idrid": line}, [(Path("results/b"), {"busi": line}), (Path("c"), {"idrid": line})]))
+        ['idrid', 'busi', 'idrid (c)']
+    """
+    joined = dict(own)
+    for folder, lines in beside:
+        joined |= {f"{name} ({folder.as_posix()})" if name in joined else name: line for name, line in lines.items()}
+    return joined

@@ -18,7 +18,7 @@ import torch
 from monai.utils import optional_import
 
 import monai_semise
-from monai_semise.apps.compare.alpha_lines import COMPARISON, FIG3, alpha_lines, read_alpha_lines
+from monai_semise.apps.compare.alpha_lines import COMPARISON, FIG3, alpha_lines, join_lines, read_alpha_lines
 from monai_semise.apps.compare.figures import draw_figures
 from monai_semise.apps.compare.left_out import reason_of
 from monai_semise.apps.compare.methods import FOREST
@@ -70,7 +70,7 @@ def compare_methods(options: ComparisonOptions) -> Path:
     Raises:
         InputError: when something given cannot be used, or another comparison works in the same folder.
     """
-    beside = {name: line for folder in options.beside for name, line in read_alpha_lines(folder).items()}
+    beside = [(folder, read_alpha_lines(folder)) for folder in options.beside]
     ensure_writable(options.out, option="--out")
     with _alone_in(options.out) as kept_open:
         slots = device_slots(options.jobs)
@@ -81,12 +81,7 @@ def compare_methods(options: ComparisonOptions) -> Path:
         tuned = _tune(options, slots, processes) if options.tune else None
         if tuned is not None:
             plan = make_plan(options, tuned.chosen)
-            adopt_trials(plan.stages, tuned.tuning)
-        failures = _run(plan, slots, processes)
-        unreadable = unreadable_results(plan.stages, failures)
-        for folder, reason in unreadable.items():
-            logging.getLogger("monai_semise").warning(f"{folder}: {reason}")
-        failures |= unreadable
+        failures = _run(plan, slots, processes, tuned)
         forests = _forests(plan, options, len(slots))
         classification = classification_table(plan, options, failures, forests)
         segmentation = segmentation_table(plan, options, failures)
@@ -103,7 +98,7 @@ def compare_methods(options: ComparisonOptions) -> Path:
         facts = _facts(plan, options, failures, tuned)
         content = {**facts, "tables": {stem: _as_json(table) for stem, table in shown.items()}}
         write_json(options.out / COMPARISON, content)
-        lines = {} if alpha is None else {**alpha_lines(content), **beside}
+        lines = {} if alpha is None else join_lines(alpha_lines(content), beside)
         figures = draw_figures(plan, options, classification, alpha, lines)
         return write_comparison_page(options.out, len(plan.test), shown, figures, facts)
 
@@ -113,16 +108,29 @@ def _tune(options: ComparisonOptions, slots: Sequence[Environment], processes: S
     return choose_settings(tuning, _run(tuning.plan, slots, processes))
 
 
-def _run(plan: Plan, slots: Sequence[Environment], processes: StageProcess) -> dict[Path, str]:
+def _run(
+    plan: Plan, slots: Sequence[Environment], processes: StageProcess, tuned: Tuned | None = None
+) -> dict[Path, str]:
+    """Run what has not finished, and say what went wrong, by folder of the stage."""
+    log = logging.getLogger("monai_semise")
+    for line in earlier_start(plan.stages):
+        log.warning(line)
     for budget in plan.budgets:
         write_datalist(budget.path, budget.content)
-    return run_stages(plan.stages, slots, processes)
+    if tuned is not None:
+        adopt_trials(plan.stages, tuned)
+    failures = run_stages(plan.stages, slots, processes)
+    unreadable = unreadable_results(plan.stages, failures)
+    for folder, reason in unreadable.items():
+        log.warning(f"{folder}: {reason}")
+    return failures | unreadable
 
 
 def plan_lines(options: ComparisonOptions) -> Iterator[str]:
     """What a comparison would do: a line on each stage, whether it is finished, and its command."""
+    plan = make_plan(options)  # what cannot be used is met here, as it would be at the start
     if not options.tune:
-        yield from _lines_of(make_plan(options), options)
+        yield from _lines_of(plan, options)
         return
     tuning = make_tuning(options)
     yield from _lines_of(tuning.plan, options, tuning)

@@ -19,10 +19,11 @@ Item = dict[str, Any]
 def reduce_labels(
     datalist: Mapping[str, Sequence[Mapping[str, Any]]], share: float, seed: int, root: str | os.PathLike
 ) -> dict[str, list[Item]]:
-    """A datalist in which a share of the labelled training patients keep their grades and masks.
+    """A datalist in which a share of the labelled patients of training keep their grades and masks.
 
-    The images of the others become unlabelled, as of ``python -m monai_semise datalist --labelled``. Draws with the
-    same seed are nested: what a share keeps, every larger one keeps too.
+    So do those of the unlabelled section that have a mask. The images of the others become unlabelled, as of
+    ``python -m monai_semise datalist --labelled``. Draws with the same seed are nested: what a share keeps, every
+    larger one keeps too.
 
     Args:
         datalist: sections as of :func:`monai_semise.data.load_datalist`.
@@ -43,20 +44,26 @@ def reduce_labels(
         >>> len(less["training"]), len(less["unlabelled"])
         (5, 15)
     """
-    labelled = [item for item in datalist["training"] if item["severity"] != UNGRADED or "mask" in item]
+    pools = {name: datalist.get(name, ()) for name in ("unlabelled", "training")}
+    labelled = [item for items in pools.values() for item in items if _is_labelled(item)]
     groups = [_group(item, Path(root)) for item in labelled]
     masked = {group for group, item in zip(groups, labelled) if "mask" in item}
     kept = draw_labelled_groups(groups, [item["severity"] for item in labelled], share, seed, masked)
-    sections = {name: [dict(item) for item in items] for name, items in datalist.items() if name != "training"}
-    sections["training"] = []
-    sections.setdefault("unlabelled", [])
-    for item in datalist["training"]:
-        if (item["severity"] != UNGRADED or "mask" in item) and _group(item, Path(root)) in kept:
-            sections["training"].append(dict(item))
-        else:
-            hidden = {name: value for name, value in item.items() if name != "mask"}
-            sections["unlabelled"].append({**hidden, "severity": UNGRADED})
+    sections = {name: [dict(item) for item in items] for name, items in datalist.items() if name not in pools}
+    sections |= {"training": [], "unlabelled": []}
+    for name, items in pools.items():
+        for item in items:
+            if _is_labelled(item) and _group(item, Path(root)) in kept:
+                sections[name].append(dict(item))
+            else:
+                hidden = {key: value for key, value in item.items() if key != "mask"}
+                sections["unlabelled"].append({**hidden, "severity": UNGRADED})
     return {name: [{k: v for k, v in i.items() if k != "index"} for i in items] for name, items in sections.items()}
+
+
+def _is_labelled(item: Mapping[str, Any]) -> bool:
+    """Whether there is something to hide: also a mask among the unlabelled, from which a decoder would learn."""
+    return item["severity"] != UNGRADED or "mask" in item
 
 
 def _group(item: Mapping[str, Any], root: Path) -> str:

@@ -29,6 +29,7 @@ from monai_semise.utils import InputError, find_semise_error
 __all__ = ["LabelBudget", "Plan", "TunedSettings", "make_plan", "plan_methods"]
 
 EPOCHS = f"{PHASE_2}::trainer::max_epochs"
+COMPARISONS = "pairs_file"
 NAMES = ("grades", "structures")
 """What a datalist says beside its sections."""
 
@@ -207,7 +208,13 @@ def _share_epochs(
     """How long a method trains, or why it cannot."""
     items = [*budget.content["training"], *budget.content["unlabelled"]]
     try:
-        return share_epochs(read_stage_config(files, settings), items, epochs), ""
+        config = read_stage_config(files, settings)
+        if config.get(COMPARISONS) is not None:
+            raise InputError(
+                f"{COMPARISONS}: a label budget hides grades, not comparisons of images, so that methods which learn "
+                "from them cannot be compared; leave it out"
+            )
+        return share_epochs(config, items, epochs), ""
     except Exception as error:  # one bad method must not keep the others from running
         reason = find_semise_error(error) or error
         return None, (str(reason).strip().splitlines() or [type(error).__name__])[-1]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from monai_semise.apps.compare.stage import Stage, earlier_start, state_of
+from monai_semise.apps.compare.stage import Stage, state_of
 from monai_semise.apps.compare.stage_process import StageProcess
 
 __all__ = ["Environment", "device_slots", "is_first_process", "run_stages"]
@@ -57,8 +56,6 @@ def run_stages(stages: Sequence[Stage], slots: Sequence[Environment], processes:
     Returns:
         what went wrong, by folder of the stage (those of :attr:`Stage.problem` included), in one line each.
     """
-    for line in earlier_start(stages):
-        logging.getLogger("monai_semise").warning(line)
     runs: dict[tuple, list[Stage]] = {}
     for stage in stages:
         runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)

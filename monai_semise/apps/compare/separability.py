@@ -45,7 +45,7 @@ def patient_weights(groups: Sequence[Hashable], n_resamples: int, seed: int = 0)
         seed: of the draws.
 
     Returns:
-        shape (N, R), float64.
+        shape (N, R), float64; (N, 0) for the images of a single patient, of whom nothing can be drawn.
 
     Example:
         >>> patient_weights(["anna", "anna", "ben"], 2, seed=1)
@@ -55,6 +55,7 @@ def patient_weights(groups: Sequence[Hashable], n_resamples: int, seed: int = 0)
     """
     number = group_numbers(groups).numpy()
     n_groups = int(number.max()) + 1
+    n_resamples = n_resamples if n_groups > 1 else 0
     times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
     return torch.from_numpy(times.T[number].astype(np.float64))
 

@@ -81,7 +81,7 @@ class Stage(NamedTuple):
 
 def state_of(stage: Stage) -> str:
     """``"finished"`` when an earlier start did all of it as planned now; ``"started"`` when it can be resumed, or
-    failed; ``"new"`` when there is nothing, or a run of another plan."""
+    failed; ``"new"`` when there is nothing, a run of another plan, or half a run of another version."""
     return _state(stage, read_record(stage.folder))
 
 
@@ -157,7 +157,8 @@ def _state(stage: Stage, record: Mapping[str, Any]) -> str:
         return "new"
     if _is_finished(stage.folder, record):
         return "finished"
-    return "started" if record.get("paths") == stage.paths else "new"
+    resumable = record.get("paths") == stage.paths and record.get("version") == monai_semise.__version__
+    return "started" if resumable else "new"
 
 
 def _changes(stage: Stage, record: Mapping[str, Any]) -> list[str]:
@@ -169,8 +170,11 @@ def _changes(stage: Stage, record: Mapping[str, Any]) -> list[str]:
     now = stage.plan
     settings = sorted(_different(before["settings"], now["settings"]))
     parts = [part for part in _different(before, now) if part != "settings"]
-    paths = [] if _is_finished(stage.folder, record) else _different(record.get("paths", {}), stage.paths)
-    return [*(f"setting {name}" for name in settings), *parts, *(f"path {name}" for name in paths)]
+    told = [*(f"setting {name}" for name in settings), *parts]
+    if not _is_finished(stage.folder, record):
+        told += [f"path {name}" for name in _different(record.get("paths", {}), stage.paths)]
+        told += ["version"] if record.get("version") != monai_semise.__version__ else []
+    return told
 
 
 def _is_finished(folder: Path, record: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from monai_semise.apps.compare.left_out import LONGEST
-from monai_semise.apps.compare.stage import Stage, changes_of, state_of, write_record
+from monai_semise.apps.compare.stage import Stage, changes_of, read_record, state_of, write_record
 from monai_semise.utils import printable
 
 __all__ = ["StageProcess"]
@@ -55,7 +55,8 @@ class StageProcess:
             logging.getLogger("monai_semise").info(f"{stage.folder}: removed, as it is of another plan ({changed})")
             shutil.rmtree(stage.folder)
         stage.folder.mkdir(parents=True, exist_ok=True)
-        write_record(stage, "started")
+        earlier_seconds = float(read_record(stage.folder).get("seconds", 0))
+        write_record(stage, "started", seconds=earlier_seconds)
         start = time.monotonic()
         command = [sys.executable, *stage.command[1:]]
         with open(stage.folder / LOG, "ab") as log:
@@ -80,7 +81,7 @@ class StageProcess:
         if self.stopped:
             return "stopped"  # it stays "started", and goes on at the next start
         error = _error_of((stage.folder / LOG).read_bytes()[earlier:], status) if status else ""
-        write_record(stage, "failed" if error else "finished", error, time.monotonic() - start)
+        write_record(stage, "failed" if error else "finished", error, earlier_seconds + time.monotonic() - start)
         return error
 
     def stop(self) -> None:

@@ -52,7 +52,7 @@ def write_csv(table: ResultTable, path: Path, measures: Sequence[str] | None = N
 def markdown_text(table: ResultTable) -> str:
     """A table in Markdown: the best bold, what is not separable from it in italics."""
     marks = {"best": "**{}**", "tied": "*{}*", "": "{}"}
-    names = [f"{column.name} {'↑' if column.higher_is_better else '↓'}" for column in table.columns]
+    names = [f"{_markdown(column.name)} {'↑' if column.higher_is_better else '↓'}" for column in table.columns]
     lines = [
         f"**{_markdown(table.title)}**",
         "",

@@ -34,6 +34,7 @@ from monai_semise.metrics import (
     known_mean,
     stratified_random,
 )
+from monai_semise.metrics.bootstrap import FEWEST_GROUPS
 
 __all__ = ["alpha_table", "classification_table", "segmentation_table"]
 
@@ -77,7 +78,7 @@ def classification_table(
         notes |= _note(FOREST, len(made[FOREST]), len(grown), [forest for forest in grown if isinstance(forest, str)])
         runs |= {name: [_measures(prediction, y) for prediction in made[name]] for name in BASELINE_NAMES}
         rows += measured_rows(share, runs, columns, weight, notes)
-    foot = f"{len(y)} test images. {_foot(options, n_compared)}"
+    foot = f"{len(y)} test images. {_foot(options, n_compared, _groups(plan))}"
     return ResultTable("Table 1: severity classification", columns, rows, foot)
 
 
@@ -90,7 +91,7 @@ def alpha_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> R
     for share in options.shares:
         runs, notes = _classification_runs(plan, plan.alpha_methods, share, failures, y, known_only=True)
         rows += measured_rows(share, runs, columns, weight, notes)
-    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, _foot(options, n_compared))
+    return ResultTable("SEMISE with other alphas (Fig. 3)", columns, rows, _foot(options, n_compared, _groups(plan)))
 
 
 def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failures) -> ResultTable | None:
@@ -99,7 +100,7 @@ def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failure
         return None
     columns = [Column("iou", True), Column("dice", True)]
     rows: list[Row] = []
-    n_images = 0
+    groups: list[str] = []
     for share in options.shares:
         stages, notes = _stages(plan, plan.methods, "segmentation", share, failures)
         scores = {name: [read_mask_scores(stage.folder) for stage in own] for name, own in stages.items()}
@@ -107,19 +108,23 @@ def segmentation_table(plan: Plan, options: ComparisonOptions, failures: Failure
         if not every:
             rows += [Row(share, name, {}, notes[name]) for name in scores]
             continue
-        n_images = len(every[0].groups)
-        structures = every[0].structures
+        groups, structures = every[0].groups, every[0].structures
         if len(structures) > 1:
             each = [Column(f"{structure}_{name}", True) for structure in structures for name in ("iou", "dice")]
             columns = [*columns[:2], *each]
-        weight = patient_weights(every[0].groups, _n_resamples(options, len(plan.methods)))
-        runs: dict[str, list[Run]] = {name: [_mask_measures(score) for score in own] for name, own in scores.items()}
-        first = next(own for own in stages.values() if own)
-        runs[CONSTANT] = [_constant_measures(read_constant_mask(stage.folder), structures) for stage in first]
+        weight = patient_weights(groups, _n_resamples(options, len(plan.methods)))
+        shown = [name for name, dice in zip(structures, every[0].dice.unbind(1)) if not dice.isnan().all()]
+        runs: dict[str, list[Run]] = {
+            name: [_mask_measures(score, shown) for score in own] for name, own in scores.items()
+        }
+        of_seed = {stage.seed: stage.folder for own in stages.values() for stage in own}  # the same whatever the method
+        runs[CONSTANT] = [_constant_measures(read_constant_mask(folder), shown) for folder in of_seed.values()]
+        notes |= _note(CONSTANT, len(of_seed), options.n_seeds, [])
         rows += measured_rows(share, runs, columns, weight, notes, unmarked=[CONSTANT])
     foot = (
-        f"{n_images} test images, means over those that show the structure. {_foot(options, len(plan.methods))} One "
-        f"mask for all images ({CONSTANT}) is not part of that comparison; {_not_above_constant(rows)}"
+        f"{len(groups)} test images, means over those that show the structure. "
+        f"{_foot(options, len(plan.methods), groups)} One mask for all images ({CONSTANT}) is not part of that "
+        f"comparison; {_not_above_constant(rows)}"
         if any(row.cells for row in rows)
         else ""
     )
@@ -131,7 +136,7 @@ def _not_above_constant(rows: Sequence[Row]) -> str:
     below = [
         f"{row.method} at {100 * row.share:g} %"
         for row in rows
-        if row.cells and row.method != CONSTANT and not row.cells["dice"].interval.mean > floor[row.share]
+        if row.cells and row.method != CONSTANT and row.cells["dice"].interval.mean <= floor[row.share]
     ]
     return f"no better than it in Dice: {', '.join(below)}." if below else "all are better than it in Dice."
 
@@ -179,18 +184,28 @@ def _known(content: Mapping[str, Any]) -> Tensor:
 
 
 def _weights(plan: Plan, options: ComparisonOptions, n_compared: int) -> Tensor:
-    return patient_weights([group_of(item) for item in plan.test], _n_resamples(options, n_compared))
+    return patient_weights(_groups(plan), _n_resamples(options, n_compared))
+
+
+def _groups(plan: Plan) -> list[str]:
+    """Patient of each graded test image."""
+    return [group_of(item) for item in plan.test]
 
 
 def _n_resamples(options: ComparisonOptions, n_compared: int) -> int:
     return options.n_resamples or max(FEWEST_RESAMPLES, RESAMPLES_A_ROW * n_compared)
 
 
-def _foot(options: ComparisonOptions, n_compared: int) -> str:
+def _foot(options: ComparisonOptions, n_compared: int, groups: Sequence[str]) -> str:
+    n_groups = len(set(groups))
+    if n_groups == 1:
+        return "All are of one patient, so that nothing can be told of others: no row is separable from the best."
     text = (
         f"Mean over seeds (n = {options.n_seeds}) ± half width of its 95 % interval (Student's t); compared by a "
         "bootstrap over test patients that is paired and Holm-corrected."
     )
+    if n_groups < FEWEST_GROUPS:
+        text += f" Of fewer than {FEWEST_GROUPS} patients, as here ({n_groups}), it tells too much apart."
     n_resamples = _n_resamples(options, n_compared)
     if 2 * (n_compared - 1) / (n_resamples + 1) < LEVEL:
         return text
@@ -201,7 +216,8 @@ def _measures(prediction: GradePrediction, y: Tensor) -> Run:
     return {name: partial(MEASURES[name].function, getattr(prediction, MEASURES[name].part), y) for name in SHOWN}
 
 
-def _mask_measures(scores: MaskScores) -> Run:
+def _mask_measures(scores: MaskScores, shown: Sequence[str]) -> Run:
+    """Of each structure, and their means over those that test images show."""
     parts = {"iou": scores.iou, "dice": scores.dice}
     each = {
         f"{structure}_{name}": partial(known_mean, values[:, n])
@@ -210,13 +226,16 @@ def _mask_measures(scores: MaskScores) -> Run:
     }
 
     def over_structures(name: str, weight: Tensor) -> Tensor:
-        return torch.stack([each[f"{s}_{name}"](weight) for s in scores.structures]).mean(dim=0)
+        return torch.stack([each[f"{s}_{name}"](weight) for s in shown or scores.structures]).mean(dim=0)
 
     return {**each, **{name: partial(over_structures, name) for name in parts}}
 
 
-def _constant_measures(values: Mapping[str, float], structures: Sequence[str]) -> Run:
-    means = {name: sum(values[f"{s}_{name}"] for s in structures) / len(structures) for name in ("iou", "dice")}
+def _constant_measures(values: Mapping[str, float], shown: Sequence[str]) -> Run:
+    means = {
+        name: sum(values[f"{s}_{name}"] for s in shown) / len(shown) if shown else float("nan")
+        for name in ("iou", "dice")
+    }
     every = {**values, **means}
     return {name: partial(_always, value) for name, value in every.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,16 +16,27 @@ from monai_semise.apps.compare.method_settings import check_own_settings, give_o
 from monai_semise.apps.compare.methods import ALPHA, Method, choose_methods, find_methods
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
-from monai_semise.apps.compare.run_results import read_predictions
+from monai_semise.apps.compare.run_results import read_predictions, unreadable_results
 from monai_semise.apps.compare.stage import Stage, adopt_run, state_of
 from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError, write_whole
 
-__all__ = ["Trial", "Tuned", "Tuning", "adopt_trials", "choose_settings", "make_tuning", "tried_settings", "write_trials"]
+__all__ = [
+    "Trial",
+    "Tuned",
+    "Tuning",
+    "adopt_trials",
+    "choose_settings",
+    "make_tuning",
+    "tried_settings",
+    "write_trials",
+]
 
 FOLDER = "tuning"
 SECTION = "validation"
+ENCODER = "encoder.pt"
+"""What a run of pretraining leaves for the others."""
 
 
 class Trial(NamedTuple):
@@ -97,8 +109,9 @@ def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:
 
     Args:
         tuning: whose runs have ended.
-        failures: what went wrong, by folder of the stage.
+        failures: what went wrong, by folder of the stage; of what finished and cannot be read, this finds out itself.
     """
+    failures = {**failures, **unreadable_results(tuning.plan.stages, failures)}
     measure = MEASURES[tuning.measure]
     graded = [stage for stage in tuning.plan.stages if stage.kind == "classification"]
     by_run = {(stage.method, stage.share): stage for stage in graded}
@@ -132,18 +145,28 @@ def choose_settings(tuning: Tuning, failures: Mapping[Path, str]) -> Tuned:
     return Tuned(tuning, failures, chosen, trials)
 
 
-def adopt_trials(stages: Sequence[Stage], tuning: Tuning) -> None:
+def adopt_trials(stages: Sequence[Stage], tuned: Tuned) -> None:
     """Take over what candidates have already done of a comparison: runs of the settings chosen, with the first seed.
+
+    A run is taken as a whole, and only where nothing of it has finished yet: its classifier stands on its own encoder.
 
     Args:
         stages: of the comparison with the settings chosen.
-        tuning: whose runs have ended.
+        tuned: tuning that has ended.
     """
-    done = {(trial.kind, trial.digest): trial.folder for trial in tuning.plan.stages if state_of(trial) == "finished"}
-    for stage in stages:
-        trial = done.get((stage.kind, stage.digest))
-        if trial is not None and state_of(stage) != "finished":
-            adopt_run(stage, trial)
+    done: dict[tuple[str, str], Path] = {}
+    for trial in _runs(tuned.tuning.plan.stages):
+        whole = all(stage.folder not in tuned.failures and state_of(stage) == "finished" for stage in trial)
+        if whole and (trial[0].folder / ENCODER).is_file():
+            done |= {(stage.kind, stage.digest): stage.folder for stage in trial}
+    for run in _runs(stages):
+        if any(state_of(stage) == "finished" for stage in run):
+            continue
+        for stage in run:
+            folder = done.get((stage.kind, stage.digest))
+            if folder is not None:
+                logging.getLogger("monai_semise").info(f"{stage.folder}: copied from {folder}, which is the same run")
+                adopt_run(stage, folder)
 
 
 def tried_settings(tuning: Tuning) -> str:
@@ -160,6 +183,14 @@ def tried_settings(tuning: Tuning) -> str:
         f"The one with the best {tuning.measure} of the {n_images} graded validation images was taken. Test images "
         "took no part."
     )
+
+
+def _runs(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """The stages of each run, pretraining first."""
+    runs: dict[tuple[str, float, int], list[Stage]] = {}
+    for stage in stages:
+        runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)
+    return list(runs.values())
 
 
 def write_trials(trials: Sequence[Trial], measure: str, path: Path) -> None:

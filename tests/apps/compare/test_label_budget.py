@@ -25,6 +25,19 @@ def datalist():
     }
 
 
+def test_masks_of_the_unlabelled_are_part_of_the_budget(datalist):
+    """A decoder learns from them, too."""
+    masked = [{"image": f"/data/m{n}.png", "severity": -1, "mask": "/data/m.png", "index": n} for n in range(40)]
+    datalist["unlabelled"] += masked
+    less, more = (reduce_labels(datalist, share, 0, "/data") for share in (0.1, 0.5))
+    kept = [{item["image"] for item in own["unlabelled"] if "mask" in item} for own in (less, more)]
+    assert 1 <= len(kept[0]) <= 10
+    assert kept[0] < kept[1]
+    assert len(less["unlabelled"]) + len(less["training"]) == 101
+    assert all(item["severity"] == -1 for item in less["unlabelled"])
+    assert sum("mask" in item for item in reduce_labels(datalist, 1.0, 0, "/data")["unlabelled"]) == 40
+
+
 def test_patients_keep_or_lose_all_their_labels(datalist):
     less = reduce_labels(datalist, 0.25, 0, "/data")
     kept = {item["group"] for item in less["training"]}

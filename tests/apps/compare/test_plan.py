@@ -263,3 +263,12 @@ def test_bad_datalists(phantoms, tmp_path):
     (tmp_path / "datalist.json").write_text(json.dumps(content))  # without masks
     plan = make_plan(options(tmp_path, tmp_path / "datalist.json"))
     assert {stage.kind for stage in plan.stages} == {"pretrain", "classification"}
+
+
+def test_comparisons_are_no_part_of_a_label_budget(phantoms, tmp_path):
+    bundles = shutil.copytree(ROOT / "bundles", tmp_path / "bundles")
+    shutil.copy(bundles / "explicit_pairs.json", bundles / "methods" / "pairs.json")
+    given = options(tmp_path, phantoms(), bundles=bundles, methods="simclr,pairs", settings=("pairs/pairs_file=p.csv",))
+    problems = {stage.method: stage.problem for stage in make_plan(given).stages}
+    assert problems["simclr"] == ""
+    assert problems["pairs"].startswith("pairs_file: a label budget hides grades, not comparisons of images")

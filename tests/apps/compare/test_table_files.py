@@ -49,7 +49,7 @@ def test_csv(table, tmp_path):
 def test_markdown(table, tmp_path):
     write_table(table, tmp_path, "table1")
     lines = (tmp_path / "table1.md").read_text().splitlines()
-    assert lines[2] == "| labelled | method | macro_f1 ↑ | maee ↓ |"
+    assert lines[2] == r"| labelled | method | macro\_f1 ↑ | maee ↓ |"
     assert lines[4] == (r"| 25 % | a\_b (1 of 3 runs; failed: out\|of \*memory\*) | **0.500 ± 0.100** | *1.500* |")
     assert lines[5] == "| 25 % | c | - |  |"
     assert lines[6] == r"| 100 % | d | failed: 100% & $x\_1$\\~^\{\} |  |"

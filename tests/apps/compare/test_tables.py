@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 
 import pytest
 import torch
@@ -134,6 +136,49 @@ def test_segmentation(given):
     assert worst.p_value is not None
     assert "no better than it in Dice: semise at 50 %, semise at 100 %." in table.foot
     assert of(table, 1.0, "supervised").note == "not run"
+
+
+def test_the_constant_mask_is_that_of_every_seed_that_was_segmented(given):
+    plan = make_plan(given)
+    finish(plan, by(plan, "simclr", seed=1), skill=0.8)
+    finish(plan, by(plan, "semise", share=1.0), skill=0.8)
+    table = segmentation_table(plan, given, {})
+    assert of(table, 1.0, "constant-mask").cells["dice"].interval.n_runs == 2
+    assert of(table, 1.0, "constant-mask").note == ""
+    assert of(table, 0.5, "constant-mask").note == "1 of 2 runs; not run"
+
+
+def test_a_structure_that_no_test_image_shows_has_no_part_in_the_mean(given):
+    plan = make_plan(given)
+    finish(plan, by(plan, "simclr", share=1.0), skill=0.8)
+    for stage in by(plan, "simclr", share=1.0, kind="segmentation"):
+        file = stage.folder / "segmentation.csv"
+        head, *lines = file.read_text().splitlines()
+        other = [[*line.replace(",lesion,", ",cup,").split(",")[:4], "", "", "0", "0"] for line in lines]
+        both = [row for line, cup in zip(lines, other) for row in (line, ",".join(cup))]
+        file.write_text("\n".join([head, *both, ""]))
+        rows = json.loads((stage.folder / "summary.json").read_text())
+        rows["test"]["rows"]["constant-mask"] |= {"cup_dice": [None, None, None], "cup_iou": [None, None, None]}
+        (stage.folder / "summary.json").write_text(json.dumps(rows))
+    row = of(segmentation_table(plan, given, {}), 1.0, "simclr")
+    assert row.cells["dice"].interval.mean == row.cells["lesion_dice"].interval.mean > 0.8
+    assert math.isnan(row.cells["cup_dice"].interval.mean)
+    table = segmentation_table(plan, given, {})
+    assert of(table, 1.0, "constant-mask").cells["dice"].interval.mean == 0.3
+    assert "all are better than it in Dice." in table.foot
+
+
+@pytest.mark.parametrize(("n_patients", "said"), [(1, "of one patient"), (3, "fewer than 20 patients, as here (3)")])
+def test_few_patients_are_said_and_one_separates_nothing(given, n_patients, said):
+    plan = make_plan(given)
+    test = [{**item, "group": f"p{n % n_patients}"} for n, item in enumerate(plan.test)]
+    plan = plan._replace(test=test)
+    finish(plan, by(plan, "simclr"), skill=1.0)
+    finish(plan, by(plan, "semise"), skill=0.0)
+    table = classification_table(plan, given, {}, forests(plan))
+    assert said in table.foot
+    marks = {row.cells["accuracy"].mark for row in table.rows if row.cells and row.share == 1.0}
+    assert marks == {"best", "tied"} if n_patients == 1 else "best" in marks
 
 
 def test_the_foot_says_nothing_where_nothing_could_be_segmented(given):

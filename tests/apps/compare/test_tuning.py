@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import shutil
 
 import pytest
@@ -75,34 +76,44 @@ def test_a_candidate_that_fails_is_not_taken(phantoms, tmp_path):
     failures = {stage.folder: "the loss is nan" for stage in [*third, *lost]}
     tuned = choose_settings(tuning, failures)
     assert tuned.chosen["simclr", 1.0].settings == {"head_lr": "0.001"}
+    graded = next(stage for stage in tuning.plan.stages if (stage.method, stage.kind) == ("simclr-0", KINDS[1]))
+    (graded.folder / "predictions.csv").unlink()
+    again = choose_settings(tuning, failures)
+    assert again.chosen["simclr", 1.0].settings == {"head_lr": "0.02"}
+    assert again.trials[0].error.startswith("its results cannot be read (FileNotFoundError")
     assert [trial.error for trial in tuned.trials if trial.method == "simclr"] == ["", "", "the loss is nan"]
     problems = {stage.method: stage.problem for stage in make_plan(given, tuned.chosen).stages}
     assert problems == {"simclr": "", "semise": "tuning: the loss is nan"}
 
 
-def test_the_first_seed_of_the_settings_chosen_is_not_run_again(phantoms, tmp_path):
+def finish_all_candidates(tuning):
+    """Of each method and label budget, the second candidate is the best; each leaves an encoder."""
+    keys = {(method, stage.share) for method in tuning.candidates for stage in tuning.plan.stages}
+    finish_candidates(tuning, {key: [0.1, 1.0, 0.2] for key in keys})
+    for stage in tuning.plan.stages:
+        if stage.kind == "pretrain":
+            (stage.folder / "encoder.pt").write_bytes(stage.method.encode())
+
+
+def test_the_first_seed_of_the_settings_chosen_is_not_run_again(phantoms, tmp_path, caplog):
     given = options(tmp_path, phantoms(), methods="simclr,semise", shares=(0.5, 1.0), tune=RATES, segmentation=False)
     tuning = make_tuning(given)
-    keys = [(method, share) for method in ("simclr", "semise") for share in given.shares]
-    finish_candidates(tuning, {key: [0.1, 1.0, 0.2] for key in keys})
-    plan = make_plan(given, choose_settings(tuning, {}).chosen)
-    lost = next(stage for stage in tuning.plan.stages if (stage.method, stage.share) == ("simclr-1", 0.5))
-    (lost.folder / "summary.json").unlink()  # no longer a finished run
+    finish_all_candidates(tuning)
+    tuned = choose_settings(tuning, {})
+    plan = make_plan(given, tuned.chosen)
     begun = next(stage for stage in plan.stages if (stage.method, stage.share) == ("semise", 0.5))
     begun.folder.mkdir(parents=True)
     (begun.folder / "half.pt").write_bytes(b"half")
     write_record(begun, "started")
 
-    adopt_trials(plan.stages, tuning)
+    with caplog.at_level(logging.INFO, "monai_semise"):
+        adopt_trials(plan.stages, tuned)
+    trials = {(trial.method, trial.share, trial.kind): trial for trial in tuning.plan.stages}
     for stage in plan.stages:
-        taken = stage.seed == 0 and (stage.kind, stage.method, stage.share) != ("pretrain", "simclr", 0.5)
-        assert state_of(stage) == ("finished" if taken else "new"), stage.title
-        if taken:
-            trial = next(
-                trial
-                for trial in tuning.plan.stages
-                if (trial.method, trial.share, trial.kind) == (f"{stage.method}-1", stage.share, stage.kind)
-            )
+        assert state_of(stage) == ("finished" if stage.seed == 0 else "new"), stage.title
+        if stage.seed == 0:
+            trial = trials[f"{stage.method}-1", stage.share, stage.kind]
+            assert f"{stage.folder}: copied from {trial.folder}, which is the same run" in caplog.text
             files = {path.name for path in stage.folder.iterdir()}
             assert files == {path.name for path in trial.folder.iterdir()}
             for name in files - {"stage.json"}:
@@ -110,15 +121,30 @@ def test_the_first_seed_of_the_settings_chosen_is_not_run_again(phantoms, tmp_pa
             assert read_record(stage.folder) == {**read_record(trial.folder), "paths": stage.paths}
 
 
-def test_a_finished_run_stays_as_it_is(phantoms, tmp_path):
+@pytest.mark.parametrize("lost", ["encoder.pt", "summary.json"])
+def test_a_run_is_taken_as_a_whole_or_not_at_all(phantoms, tmp_path, lost):
     given = options(tmp_path, phantoms(), tune=RATES, segmentation=False)
     tuning = make_tuning(given)
-    finish_candidates(tuning, {("simclr", 1.0): [0.1, 1.0, 0.2]})
-    plan = make_plan(given, choose_settings(tuning, {}).chosen)
-    finish(plan, plan.stages, skill=0.5)
+    finish_all_candidates(tuning)
+    tuned = choose_settings(tuning, {})
+    trial = next(stage for stage in tuning.plan.stages if (stage.method, stage.kind) == ("simclr-1", "pretrain"))
+    (trial.folder / lost).unlink()
+    plan = make_plan(given, tuned.chosen)
+    adopt_trials(plan.stages, tuned)
+    assert {state_of(stage) for stage in plan.stages} == {"new"}
+
+
+def test_a_run_of_which_something_has_finished_stays_as_it_is(phantoms, tmp_path):
+    given = options(tmp_path, phantoms(), tune=RATES, segmentation=False)
+    tuning = make_tuning(given)
+    finish_all_candidates(tuning)
+    tuned = choose_settings(tuning, {})
+    plan = make_plan(given, tuned.chosen)
+    finish(plan, plan.stages[:1], skill=0.5)
     (plan.stages[0].folder / "mine.txt").write_text("kept")
-    adopt_trials(plan.stages, tuning)
+    adopt_trials(plan.stages, tuned)
     assert (plan.stages[0].folder / "mine.txt").read_text() == "kept"
+    assert {state_of(stage) for stage in plan.stages[1:]} == {"new"}
 
 
 def test_what_was_tried_is_said(phantoms, tmp_path):
