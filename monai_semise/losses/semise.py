@@ -15,7 +15,7 @@ from monai_semise.losses.nt_xent import NTXentLoss
 from monai_semise.losses.preference import PreferenceLoss
 from monai_semise.losses.rank_n_contrast import RankNContrastLoss
 from monai_semise.losses.reference import healthy_reference
-from monai_semise.utils import gather_with_gradient
+from monai_semise.utils import first_of_ranks, gather_with_gradient
 from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION, THRESHOLDS
 
 __all__ = ["HealthyAnomalyLoss", "SemiseLoss", "semise_loss"]
@@ -119,12 +119,12 @@ class SemiseLoss(_Loss):
             input: embeddings of shape (V, N, H, D): views, images, heads, dimensions. The first view is the one that
                 is graded; two views are needed unless alpha is 0. Heads as in :mod:`monai_semise.utils.heads`.
             target: ``"severity"``, integers of shape (N,), negative when ungraded; with explicit pairs also
-                ``"pairs"`` (P, 2), rows of indices into the images, ``"preference"`` (P,) in [0, 1] and ``"weight"``
-                (P,).
+                ``"pairs"`` (P, 2), rows of indices into the images, ``"preference"`` (P,) in [0, 1], ``"weight"`` (P,)
+                and, where pairs of several processes may name one image, ``"index"`` (N,), which image each is.
         """
         _check_shape(input)
         # a term whose share is 0 is the zero of an empty sum: it keeps the graph of every head
-        nt_xent = self._nt_xent(input) if self.alpha > 0 else input[:0].sum()
+        nt_xent = self._nt_xent(_once(input, target)) if self.alpha > 0 else input[:0].sum()
         preference = self._preference(input[0], target) if self.alpha < 1 else input[:0].sum()
         self.terms = {"nt_xent": nt_xent.detach(), "preference": preference.detach()}
         loss = semise_loss(nt_xent, preference, self.alpha)
@@ -144,13 +144,14 @@ class SemiseLoss(_Loss):
         return self.nt_xent(input[0, :, CONTRAST], input[1, :, CONTRAST])
 
     def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        projection, severity = graded_view[:, PROJECTION], target["severity"]
-        reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(severity))
+        projection = _once(graded_view[None, :, PROJECTION], target)[0]
+        healthy = _once(target["severity"][None], target)[0]
+        reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(healthy))
         reference = reference.detach() if self.detach_reference else reference
         embedding = graded_view[:, PREFERENCE]
         if "pairs" in target:
             return self.preference(embedding, target["preference"], reference, target["pairs"], target.get("weight"))
-        return self.preference(embedding, severity, reference)
+        return self.preference(embedding, target["severity"], reference)
 
     def _grade(self, input: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         return self.grade(input[:, :, PROJECTION].flatten(0, 1), target["severity"].repeat(len(input)))
@@ -200,6 +201,12 @@ class HealthyAnomalyLoss(_Loss):
         loss = self.margin_contrastive(input[0, :, PROJECTION], anomalous)
         self.terms = {"margin_contrastive": loss.detach().mean()}
         return loss
+
+
+def _once(rows: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+    """Of values of shape (V, N, ...), those of images that no lower rank has: explicit pairs of two processes may name
+    one image, which would be its own false negative."""
+    return rows[:, first_of_ranks(target["index"])] if "pairs" in target and "index" in target else rows
 
 
 def _check_shape(input: Tensor) -> None:

@@ -13,9 +13,48 @@ from torch.nn import functional as F
 from monai_semise.engines import PrepareSeverityBatch
 from monai_semise.methods.grade_logits_loss import GradeLogitsLoss
 from monai_semise.methods.view_gathering import gather_views
+from monai_semise.transforms import RandBatchAugment
 from monai_semise.utils.heads import PREFERENCE
 
-__all__ = ["FixMatchLoss", "PrepareAugmentedViews"]
+__all__ = ["FixMatchLoss", "PrepareAugmentedViews", "stronger_augment"]
+
+
+def stronger_augment(augment: RandBatchAugment, factor: float) -> RandBatchAugment:
+    """An augmentation that does the same more strongly: what a comparison sets for all holds for both views.
+
+    Args:
+        augment: the weak one.
+        factor: at least 1. Largest rotation (up to 180 degrees), shift, brightness, noise and blur are so many times as
+            large; of ranges of factors (zoom, contrast, gamma, aspect) and of shares (crop), the ends are taken to that
+            power. The axes to flip stay.
+
+    Raises:
+        ValueError: when ``factor`` is below 1.
+
+    Example:
+        >>> strong = stronger_augment(RandBatchAugment(rotation=15, zoom=(0.5, 2.0), flip_axes=(1,)), factor=2)
+        >>> strong.rotation, strong.zoom, strong.flip_axes
+        (30, (0.25, 4.0), (1,))
+    """
+    if not factor >= 1:
+        raise ValueError(f"factor must be at least 1, got {factor}")
+
+    def widened(ends: Sequence[float]) -> tuple[float, ...]:
+        return tuple(end**factor for end in ends)
+
+    return RandBatchAugment(
+        rotation=min(180, factor * augment.rotation),
+        zoom=widened(augment.zoom),
+        shift=factor * augment.shift,
+        flip_axes=augment.flip_axes,
+        brightness=factor * augment.brightness,
+        contrast=widened(augment.contrast),
+        gamma=widened(augment.gamma),
+        noise=factor * augment.noise,
+        crop=widened(augment.crop),
+        aspect=widened(augment.aspect),
+        blur=tuple(factor * end for end in augment.blur),
+    )
 
 
 class PrepareAugmentedViews(PrepareSeverityBatch):

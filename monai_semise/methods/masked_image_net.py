@@ -77,10 +77,12 @@ class MaskedImageNet(FeatureNet):
             return super().forward(image)
         grid = patch_grid(image.shape[2:], self.patch_size)
         masked = draw_masked(len(image), grid, self._count_masked(grid), image.device)
-        with torch.no_grad():
-            self.encoder(image)  # for its running statistics
         with norm_momentum(self.encoder, 0.0):
             prediction = self.reconstruct(image, spread_to_pixels(masked, self.patch_size))
+        with torch.no_grad():
+            # for its running statistics; not before: up to torch 2.9, autocast would give the pass with gradients the
+            # half-precision weights that it keeps from this one, which have none (pytorch/pytorch#112583)
+            self.encoder(image)
         heads = [split_patches(pixels, self.patch_size) for pixels in (prediction.to(image.dtype), image)]
         patches = torch.stack(heads, dim=2)[masked.flatten(1)]
         return patches.unflatten(0, (len(image), -1)).transpose(1, 2)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -71,9 +72,6 @@ class MomentumTeacher(nn.Module):
         self.ramp_up = ramp_up
         self.batch_statistics = batch_statistics
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
-        if not batch_statistics:
-            for norm in batch_norms(network):
-                norm.register_forward_hook(_track_statistics)
 
     def train(self, mode: bool = True) -> MomentumTeacher:
         """Set the mode; without ``batch_statistics`` the teacher stays in evaluation mode."""
@@ -105,10 +103,14 @@ class MomentumTeacher(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Output of the teacher, without gradients."""
-        with torch.no_grad():
-            if not self.batch_statistics and int(self.step) <= 1:
-                # those of an untrained network are no statistics: normalized with them, all images would look alike
-                _adopt_statistics(self.network, image)
+        with torch.no_grad(), ExitStack() as hooks:
+            if not self.batch_statistics:
+                if int(self.step) <= 1:
+                    # those of an untrained network are no statistics: normalized with them, all images would look alike
+                    _adopt_statistics(self.network, image)
+                # for this pass alone: what converts batch normalization, to a synchronized one, leaves hooks behind
+                for norm in batch_norms(self.network):
+                    hooks.enter_context(norm.register_forward_hook(_track_statistics))
             return self.network(image)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from monai_semise.utils.batch_norm import batch_norms, norm_momentum
 from monai_semise.utils.distributed import (
+    first_of_ranks,
     gather_with_gradient,
     is_main_process,
     largest_of_ranks,
@@ -27,6 +28,7 @@ __all__ = [
     "batch_norms",
     "ensure_writable",
     "find_semise_error",
+    "first_of_ranks",
     "gather_with_gradient",
     "is_main_process",
     "largest_of_ranks",

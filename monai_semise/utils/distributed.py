@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 __all__ = [
+    "first_of_ranks",
     "gather_with_gradient",
     "is_main_process",
     "largest_of_ranks",
@@ -83,6 +84,19 @@ def gather_with_gradient(local: Tensor) -> Tensor:
     sizes = [torch.empty_like(size) for _ in range(world_size())]
     dist.all_gather(sizes, size)
     return _AllGather.apply(local, [int(n) for n in sizes])
+
+
+def first_of_ranks(index: Tensor) -> Tensor:
+    """Which rows are of an image that no lower rank has, so that each image of a gathered batch is taken once.
+
+    Args:
+        index: which image each row of this rank is of, integers that differ, shape (N,).
+
+    Returns:
+        shape (N,), bool; all of them outside a distributed run.
+    """
+    ranks, indices = (gather_with_gradient(values) for values in (torch.full_like(index, rank()), index))
+    return ~torch.isin(index, indices[ranks < rank()])
 
 
 class _SumOverRanks(torch.autograd.Function):

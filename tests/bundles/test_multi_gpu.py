@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,11 @@ SAME_DRAWS = {
     "n_resamples": 10,
 }
 """Five steps of each phase, phase 1 with frozen norm too."""
+
+
+def test_the_overlay_drops_no_step_of_the_start():
+    one, several = (json.loads(file.read_text(encoding="utf-8"))["initialize"] for file in (CONFIG, OVERLAY))
+    assert [step for step in several if step in one] == one
 
 
 def torchrun(n_processes: int, folder: Path, *options: str, **override) -> list[str]:

@@ -102,7 +102,8 @@ def test_kill_resume_and_results(phantoms, tmp_path, bundles, capsys, caplog, mo
     assert "&lt;i&gt;not yet" in page
     content = json.loads((out / "comparison.json").read_text())
     assert [stage["state"] for stage in content["stages"]] == ["finished"] * 12 + ["failed"] * 6
-    assert content["images_seen"].keys() == {"simclr", "semise", "bad"}
+    assert content["images_seen"].keys() == content["optimizer_steps"].keys() == {"simclr", "semise", "bad"}
+    assert any(re.fullmatch(r"Steps of the optimizer: \d+ to \d+\.", line) for line in content["budget"])
     assert content["tables"]["table1"]["rows"][0]["measures"]["macro_f1"]["runs"]
     # neither patients nor images
     for file in (

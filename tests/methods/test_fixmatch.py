@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semise.methods.fixmatch import FixMatchLoss
+from monai_semise.methods.fixmatch import FixMatchLoss, stronger_augment
+from monai_semise.transforms import RandBatchAugment
 from tests.losses.reference import assert_agree, random
 from tests.methods.harness import assert_learns, first_batch, loss_of, part, silent_gradients, start
 
@@ -67,6 +68,18 @@ def test_second_view_is_augmented_more_strongly(tmp_path):
     mean = batch["image"].flatten(1).mean(dim=1)
     weaker, stronger = ((view.flatten(1).mean(dim=1) - mean).abs().mean() for view in (weak, strong))
     assert 0 < weaker < stronger
+
+
+def test_what_is_set_for_all_holds_for_the_strong_view_too(tmp_path):
+    given = {"augment__rotation": 80.0, "augment__flip_axes": [1], "augment__contrast": [0.5, 2.0]}
+    strong = part(start(tmp_path, "fixmatch", **given), "strong_augment")
+    assert (strong.rotation, strong.flip_axes, strong.contrast) == (180, (1,), (0.125, 8.0))
+
+
+@pytest.mark.parametrize("factor", [0.5, float("nan")])
+def test_a_weaker_strong_view_is_refused(factor):
+    with pytest.raises(ValueError, match="factor must be at least 1"):
+        stronger_augment(RandBatchAugment(), factor)
 
 
 def test_a_few_grades_among_many_ungraded_images_are_all_learned(tmp_path):

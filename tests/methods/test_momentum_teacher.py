@@ -121,6 +121,22 @@ def test_running_statistics_start_with_those_of_the_first_batch():
     assert norm.momentum == 0.1
 
 
+def test_statistics_go_on_moving_after_conversion_to_synchronized_ones():
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(MocoNet("resnet10", embedding_dim=8))
+    assert isinstance(network.teacher.network.encoder.bn1, nn.SyncBatchNorm)
+    means = []
+    for seed in range(3):
+        # in evaluation mode, in which the teacher stays, a synchronized one computes without other processes
+        network.teacher.follow(network)
+        if seed:
+            network.teacher(images(seed=seed))
+        else:
+            network.teacher.step += 1  # no adoption of the first batch, which would need processes
+        means.append(network.teacher.network.encoder.bn1.running_mean.clone())
+    assert not torch.equal(means[1], means[0])
+    assert not torch.equal(means[2], means[1])
+
+
 def test_optimizer_and_weight_decay_leave_the_teacher_alone(tmp_path):
     flow = start(tmp_path, "byol", weight_decay=0.5, encoder_lr=0.5, head_lr=0.5)
     network, optimizer = part(flow, "network"), part(flow, "train::optimizer")

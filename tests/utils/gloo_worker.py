@@ -30,6 +30,7 @@ from monai_semise.losses import (
     RankNContrastLoss,
     SemiseLoss,
     SupervisedContrastiveLoss,
+    healthy_reference,
 )
 from monai_semise.methods.labelled_rows_loss import LabelledRowsLoss
 from monai_semise.methods.view_pair_loss import ViewPairLoss
@@ -51,7 +52,7 @@ from monai_semise.metrics import (
 )
 from monai_semise.networks import SemiseNet
 from monai_semise.utils import gather_with_gradient, is_main_process, rank, world_size
-from monai_semise.utils.heads import PREFERENCE, PROJECTION
+from monai_semise.utils.heads import CONTRAST, PREFERENCE, PROJECTION
 
 SIZES = (5, 3)  # images of each rank
 WHOLE = (0, sum(SIZES))
@@ -104,6 +105,31 @@ def pairs_of_the_first_rank(start, end):
     return {**target, **{name: target[name][kept] for name in ("pairs", "preference", "weight")}}
 
 
+def pairs_of_shared_images(start, end):
+    """Image 7, of the second rank, is image 2 of the first once more, and image 6 is image 0, a healthy one."""
+    severity = torch.tensor([0, 1, 3, -1, 0, 3, 0, 3])
+    return {
+        **pairs_of(start, end),
+        "severity": severity[start:end],
+        "index": torch.arange(8)[[0, 1, 2, 3, 4, 5, 0, 2]][start:end],
+    }
+
+
+class LossOfSharedImages(SemiseLoss):
+    """In one process, whose batch would not hold an image twice, the second copies enter nothing but their pairs."""
+
+    def forward(self, input, target):
+        if world_size() > 1:
+            return super().forward(input, target)
+        seen = range(6)
+        reference = healthy_reference(input[0, seen][:, PROJECTION], target["severity"][seen])
+        pairs = (target["preference"], reference, target["pairs"], target["weight"])
+        nt_xent = self.nt_xent(*input[:, seen][:, :, CONTRAST])
+        preference = self.preference(input[0, :, PREFERENCE], *pairs)
+        self.terms = {"nt_xent": nt_xent.detach(), "preference": preference.detach()}
+        return 0.5 * nt_xent + 0.5 * preference
+
+
 def no_pairs(start, end):
     return {**pairs_of(start, start), "severity": SEVERITY[start:end]}
 
@@ -152,6 +178,7 @@ LOSSES = {
     "explicit pairs": (SemiseLoss(0.5), unweighted_pairs_of),
     "weighted explicit pairs": (SemiseLoss(0.5), pairs_of),
     "explicit pairs on one rank": (SemiseLoss(0.5), pairs_of_the_first_rank),
+    "explicit pairs of images that both ranks have": (LossOfSharedImages(0.5), pairs_of_shared_images),
     "no explicit pair": (SemiseLoss(0.0), no_pairs),
     "comparisons": (ComparisonFromAFixedPoint(ImpliedPreference(COMPARED), grade_weight=0.5), numbers_of),
     "supervised contrastive": (LabelledRowsLoss(SupervisedContrastiveLoss()), grades_of),

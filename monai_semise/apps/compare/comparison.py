@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import shlex
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,6 +208,7 @@ def _budget_statement(plan: Plan, options: ComparisonOptions, tuning: Tuning | N
         f"for what its own overlay changes.",
         f"Budget: {options.epochs} passes over all {n_images} training images, {wanted} images seen{span}. The views "
         "of an image count once. Phase 1 of a method of two phases counts; it gets the part that its config gives it.",
+        *_steps_statement(plan),
         f"The last epoch is kept in every stage; {'no epoch' if tuning else 'nothing'} is chosen on validation images. "
         "The classifier and the decoder on the frozen encoder are trained alike for all.",
         "At each label budget the same patients keep their labels for all methods; each seed draws its own, and "
@@ -214,6 +216,23 @@ def _budget_statement(plan: Plan, options: ComparisonOptions, tuning: Tuning | N
         *plan.settings_apart,
         *([] if tuning is None else [tried_settings(tuning)]),
     ]
+
+
+def _steps_statement(plan: Plan) -> list[str]:
+    """How many steps of the optimizer that comes to: far fewer where a method has larger batches."""
+    steps = {method: own for method, own in plan.optimizer_steps.items() if own}
+    if not steps:
+        return []
+    usual = statistics.median(most for _, most in steps.values())
+    apart = {method: own for method, own in steps.items() if not usual / 2 <= own[1] <= usual * 2}
+    near = [number for method, own in steps.items() if method not in apart for number in own]
+    told = [_span(near), *(f"{method} {_span(own)}, as its batches differ" for method, own in apart.items())]
+    return [f"Steps of the optimizer: {'; '.join(told)}."]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str], tuned: Tuned | None) -> dict[str, Any]:
@@ -236,6 +255,7 @@ def _facts(plan: Plan, options: ComparisonOptions, failures: Mapping[Path, str],
             for trial in (tuned.trials if tuned else [])
         ],
         "images_seen": plan.images_seen,
+        "optimizer_steps": plan.optimizer_steps,
         "methods": {
             **{method.name: method.description for method in (*plan.methods, *plan.not_run)},
             FOREST: "Random forest on 32 px thumbnails and grey-level histograms. Grades.",

@@ -66,6 +66,8 @@ class Plan(NamedTuple):
     """In the order in which a run needs them."""
     images_seen: dict[str, list[int]]
     """In pretraining, by method: fewest and most of all runs."""
+    optimizer_steps: dict[str, list[int]]
+    """Likewise."""
     validation: list[dict[str, Any]]
     """Graded validation images."""
     test: list[dict[str, Any]]
@@ -122,6 +124,7 @@ def plan_methods(
     budgets = [_label_budget(options, datalist, share, seed) for share in options.shares for seed in _seeds(options)]
     stages: list[Stage] = []
     images_seen: dict[str, list[int]] = {}
+    optimizer_steps: dict[str, list[int]] = {}
     digests = {kind: {"configs": config_digest(files[kind])} for kind in kinds}
     states = file_states(datalist)
     data = [data_digest(budget.content, states) for budget in budgets]
@@ -129,13 +132,13 @@ def plan_methods(
         own_files = pretrain_files(options, method)
         configs = "" if method.problem else config_digest(own_files)
         common = settings_reaching(method, settings["pretrain"])
-        seen = []
+        spent: list[TrainingBudget] = []
         for budget, own_data in zip(budgets, data):
             choice = tuned.get((method.name, budget.share), TunedSettings())
             own_settings = {**common, **choice.settings, **method.settings}
             epochs, problem = _share_epochs(own_files, own_settings, budget, options.epochs)
             if epochs is not None:
-                seen.append(epochs.images)
+                spent.append(epochs)
             stages += _run_stages(
                 options,
                 method,
@@ -146,7 +149,8 @@ def plan_methods(
                 [kind for kind in kinds if kind != "segmentation" or method in methods],
                 method.problem or choice.problem or problem,
             )
-        images_seen[method.name] = [min(seen), max(seen)] if seen else []
+        images_seen[method.name] = _ends([own.images for own in spent])
+        optimizer_steps[method.name] = _ends([own.steps for own in spent])
     names = read_names(options.datalist, "grades")
     n_grades = 1 + max(item["severity"] for name in datalist for item in datalist[name])
     return Plan(
@@ -156,6 +160,7 @@ def plan_methods(
         budgets,
         stages,
         images_seen,
+        optimizer_steps,
         graded["validation"],
         graded["test"],
         files,
@@ -266,6 +271,11 @@ def _has_masks(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
 
 def _seeds(options: ComparisonOptions) -> range:
     return range(options.n_seeds)
+
+
+def _ends(numbers: Sequence[int]) -> list[int]:
+    """The smallest and the largest."""
+    return [min(numbers), max(numbers)] if numbers else []
 
 
 def _as_text(settings: Mapping[str, int]) -> dict[str, str]:

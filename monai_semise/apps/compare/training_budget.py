@@ -24,7 +24,7 @@ class TrainingBudget(NamedTuple):
     """How long a method trains.
 
     Example:
-        >>> TrainingBudget({"train::trainer::max_epochs": 20}, images=2000).images
+        >>> TrainingBudget({"train::trainer::max_epochs": 20}, images=2000, steps=80).images
         2000
     """
 
@@ -32,6 +32,8 @@ class TrainingBudget(NamedTuple):
     """Setting of the pretraining bundle, for each phase that the method has; of drawn pairs also their number."""
     images: int
     """That it sees, phase 1 included; an image counts as often as it is seen, its views as one."""
+    steps: int
+    """Of the optimizer, phase 1 included."""
 
 
 def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epochs: int) -> TrainingBudget:
@@ -55,34 +57,39 @@ def share_epochs(config: ConfigParser, items: Sequence[Mapping[str, Any]], epoch
     config.parse()
     config.get_parsed_content("imports")
     wanted = epochs * len(items)
-    spent, shared = 0, {}
+    spent, steps, shared = 0, 0, {}
     if _has_phase_1(config):
         first, second = (config.get(f"{phase}::{EPOCHS}") for phase in (PHASE_1, PHASE_2))
         each = _images_per_epoch(config, PHASE_1)
         n_epochs = max(1, round(wanted * first / (first + second) / each))
         shared[f"{PHASE_1}::{EPOCHS}"] = n_epochs
-        spent = n_epochs * each
+        spent, steps = n_epochs * each, n_epochs * _steps_per_epoch(config, PHASE_1)
     left = wanted - spent
     if config.get(PAIRS):
         batch_size, n_pairs = (config.get_parsed_content(key) for key in ("batch_size", PAIRS))
         per_pair = _images_per_pair(config, batch_size)
         if n_pairs * per_pair > left:
             shared[PAIRS] = n_pairs = batch_size * max(1, round(left / per_pair / batch_size))
-        each = round(n_pairs // batch_size * batch_size * per_pair)
+        each_steps = n_pairs // batch_size
+        each = round(each_steps * batch_size * per_pair)
     else:
-        each = _images_per_epoch(config, PHASE_2)
+        each, each_steps = _images_per_epoch(config, PHASE_2), _steps_per_epoch(config, PHASE_2)
     n_epochs = max(1, round(left / each))
     shared[f"{PHASE_2}::{EPOCHS}"] = n_epochs
-    return TrainingBudget(shared, spent + n_epochs * each)
+    return TrainingBudget(shared, spent + n_epochs * each, steps + n_epochs * each_steps)
 
 
 def _has_phase_1(config: ConfigParser) -> bool:
     return any(f"{PHASE_1}::trainer" in str(step).replace("#", "::") for step in config.get("run"))
 
 
+def _steps_per_epoch(config: ConfigParser, phase: str) -> int:
+    return len(config.get_parsed_content(f"{phase}::sampler"))
+
+
 def _images_per_epoch(config: ConfigParser, phase: str) -> int:
     sampler: Sampler = config.get_parsed_content(f"{phase}::sampler")
-    return len(sampler) * len(next(iter(sampler)))  # type: ignore[arg-type]
+    return _steps_per_epoch(config, phase) * len(next(iter(sampler)))
 
 
 def _images_per_pair(config: ConfigParser, batch_size: int) -> float:

@@ -195,7 +195,9 @@ def test_one_bad_method_keeps_no_other_from_running(phantoms, tmp_path, bundles)
     assert "NoSuchSampler" in problems["bad"]
     assert "\n" not in problems["bad"]
     assert problems["simclr"] == ""
-    assert plan.images_seen["bad"] == []
+    assert plan.images_seen["bad"] == plan.optimizer_steps["bad"] == []
+    (seen, _), (steps, _) = plan.images_seen["simclr"], plan.optimizer_steps["simclr"]
+    assert seen == steps * 8
 
 
 def test_all_methods_learn_from_the_same_labels(phantoms, tmp_path):

@@ -22,7 +22,7 @@ def items(n_graded, n_ungraded):
 def test_one_phase_of_whole_batches():
     budget = share_epochs(read_stage_config([PRETRAIN, SIMCLR], {"batch_size": "32"}), items(80, 20), 40)
     assert budget.epochs == {SECOND: 42}  # 3 batches of 32 of the 100 images
-    assert budget.images == 42 * 96
+    assert (budget.images, budget.steps) == (42 * 96, 42 * 3)
 
 
 def test_phase_1_counts_and_sees_graded_images_alone():
@@ -31,6 +31,7 @@ def test_phase_1_counts_and_sees_graded_images_alone():
     # 2000 images, 2 of 7 parts for phase 1 with 40 an epoch: 571 / 40 = 14; 1440 are left for epochs of 100
     assert budget.epochs == {FIRST: 14, SECOND: 14}
     assert budget.images == 14 * 40 + 14 * 100
+    assert budget.steps == 14 * 2 + 14 * 5
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 100])
@@ -56,6 +57,7 @@ def test_drawn_pairs_are_as_many_as_the_budget_allows():
     assert 1440 / 3 < budget.epochs["n_training_pairs"] < 1440 / 2
     assert budget.epochs["n_training_pairs"] % 16 == 0
     assert abs(budget.images - 2000) <= 16 * 3 / 2
+    assert budget.steps == 7 * 5 + budget.epochs["n_training_pairs"] // 16
 
 
 def test_few_pairs_are_drawn_for_several_epochs():
