@@ -73,6 +73,7 @@ setup(
             "jsonschema",
             "pyrefly>=1.5,<1.6",  # of both, a newer one may ask for more, which would stop CI
             "pytest",
+            "pytest-xdist",
             "pytorch-metric-learning>=2.5",
             "ruff>=0.17,<0.18",
             "torchmetrics",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -124,7 +125,7 @@ class PretrainingReport(TrainingReport):
             if self.pairs.get(name):
                 a, b, preference, _ = zip(*self.pairs[name])
                 agreement = pair_accuracy(scores[name], torch.tensor([a, b]).T, torch.tensor(preference))
-                summary[name]["comparison_accuracy"] = float(agreement)
+                summary[name]["comparison_accuracy"] = _known(agreement)
             calibrated = None if calibrator is None else calibrator.calibrate(scores[name].numpy())
             rows += _rows(name, items, scores[name], calibrated)
             if calibrated is None or name == CALIBRATED_ON or not (severity >= 0).any():
@@ -184,7 +185,8 @@ def _lines(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
     for name, measures in summary.items():
         numbers = {key: value for key, value in measures.items() if not isinstance(value, dict)}
-        lines.append(f"{name}: " + ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in numbers.items()))
+        told = (f"{key.replace('_', ' ')} {'-' if value is None else f'{value:.3g}'}" for key, value in numbers.items())
+        lines.append(f"{name}: {', '.join(told)}")
         if "coverage" in measures:
             chosen, measured = measures["coverage"]["chosen"], measures["coverage"]["measured"]
             lines.append(f"{name}: conformal interval for {chosen:.0%} holds {measured:.1%}")
@@ -209,8 +211,14 @@ def _measures(score: Tensor, severity: Tensor) -> dict[str, Any]:
     for name, lowest in (("pair_accuracy", 1), ("pair_accuracy_with_healthy", 0)):
         compared = severity >= lowest
         if len(torch.unique(severity[compared])) > 1:
-            measures[name] = float(ordinal_c_index(score[compared], severity[compared]))
+            measures[name] = _known(ordinal_c_index(score[compared], severity[compared]))
     graded = severity >= 0
     if len(torch.unique(severity[graded])) > 1:
-        measures["kendall_tau"] = float(kendall_tau(score[graded], severity[graded]))
+        measures["kendall_tau"] = _known(kendall_tau(score[graded], severity[graded]))
     return measures
+
+
+def _known(measure: Tensor) -> float | None:
+    """As JSON has it, which knows no nan."""
+    value = float(measure)
+    return None if math.isnan(value) else value

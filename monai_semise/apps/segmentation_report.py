@@ -20,7 +20,14 @@ from monai_semise.apps.calibration import group_of
 from monai_semise.apps.evaluation_table import evaluation_summary
 from monai_semise.apps.training_report import Findings, TrainingReport
 from monai_semise.engines import masks_from_logits
-from monai_semise.metrics import Evaluation, best_constant_mask, bootstrap_intervals, known_mean, mask_metrics
+from monai_semise.metrics import (
+    Evaluation,
+    best_constant_mask,
+    bootstrap_intervals,
+    few_groups_warnings,
+    known_mean,
+    mask_metrics,
+)
 from monai_semise.utils import (
     plain_tensor,
     write_whole,
@@ -161,7 +168,8 @@ class SegmentationReport(TrainingReport):
             for structure, difference in differences.items()
             if not difference.low > 0
         ]
-        return Evaluation(rows, warnings, len(groups), len(set(groups)))
+        n_groups = len(set(groups))
+        return Evaluation(rows, warnings + few_groups_warnings(n_groups), len(groups), n_groups)
 
     def _rows(self, section: str, items: Sequence[Mapping[str, Any]], scores: _Scores, truth: Tensor) -> list[tuple]:
         return [

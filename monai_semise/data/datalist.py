@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import reprlib
@@ -17,6 +18,7 @@ __all__ = [
     "SECTIONS",
     "UNGRADED",
     "check_datalist",
+    "datalist_digest",
     "grade_names",
     "graded_items",
     "healthy_indices",
@@ -146,6 +148,18 @@ def check_scale(items: Sequence[Mapping[str, Any]], n_grades: int | None) -> Non
                 f'{n_grades - 1}; name every grade in the datalist\'s "grades", or give the right --n_grades where it '
                 "was set"
             )
+
+
+def datalist_digest(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What a loaded datalist says, as one short text, by which to tell whether it is still the same.
+
+    Example:
+        >>> items = [{"image": "a.png", "severity": 0}]
+        >>> datalist_digest({"test": items}) == datalist_digest({"test": [{"severity": 0, "image": "a.png"}]})
+        True
+    """
+    told = {name: [sorted(item.items()) for item in items] for name, items in sorted(datalist.items())}
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
 
 def graded_items(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Item]]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monai_semise.utils import InputError
 
-__all__ = ["file_stamps", "source_files"]
+__all__ = ["detached_data", "file_stamps", "source_files"]
+
+DETACHED = (".mhd", ".nhdr")
+DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(\S.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+HEADER_BYTES = 1 << 16
 
 
 def source_files(item: Mapping[str, Any], keys: Iterable[str]) -> tuple[str, ...]:
@@ -48,13 +53,28 @@ def file_stamps(files: Sequence[str]) -> tuple[str, ...]:
     return tuple(_stamp(file) if file else "" for file in files)
 
 
+def detached_data(path: str) -> str | None:
+    """The file that holds the values of a volume whose header is a file of its own (MetaImage, NRRD); None for others,
+    and where the header names none, or several."""
+    if not path.lower().endswith(DETACHED):
+        return None
+    try:
+        with open(path, "rb") as stream:
+            found = DATA_FILE.search(stream.read(HEADER_BYTES))
+    except OSError:
+        return None
+    data = None if found is None else os.path.join(os.path.dirname(path), os.fsdecode(found[1]))
+    return data if data is not None and os.path.isfile(data) else None
+
+
 def _stamp(path: str) -> str:
     try:
         status = os.stat(path)
     except OSError:
         return ""
     if not stat.S_ISDIR(status.st_mode):
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        data = detached_data(path)
+        return f"{status.st_size}-{status.st_mtime_ns}" + ("" if data is None else f" {_stamp(data)}")
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     content = "\0".join(f"{os.path.relpath(file, path)}\0{_stamp(file)}" for file in files)
     return hashlib.sha256(os.fsencode(content)).hexdigest()

@@ -59,7 +59,7 @@ def write_severity_sr(
         interval: lower and upper end of the conformal interval around it.
         coverage: share of images whose grade such intervals hold, in (0, 1).
         grade: from 0.
-        grade_names: name of each grade; without names there is only the number.
+        grade_names: name of each grade; of one without a name there is only the number.
         probabilities: of each grade.
 
     Raises:
@@ -79,7 +79,7 @@ def write_severity_sr(
         hd.sr.Measurement(name=concept, value=float(value), unit=codes.UCUM.NoUnits) for concept, value in numbers
     ]
     evaluations = []
-    if grade is not None and grade_names is not None:
+    if grade is not None and grade_names is not None and grade < len(grade_names):
         named = Code(f"GRADE{grade}", SCHEME, dicom_text(grade_names[grade]))
         evaluations = [hd.sr.QualitativeEvaluation(name=GRADE, value=named)]
     scheme = hd.coding_schemes.CodingSchemeIdentificationItem(SCHEME, name=f"Private codes of {MAKER}")

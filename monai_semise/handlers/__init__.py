@@ -16,7 +16,7 @@ from monai_semise.handlers.progress_bar import ProgressBarHandler
 from monai_semise.handlers.result_writer import ResultWriterHandler
 from monai_semise.handlers.severity_output import embedding_and_severity, grade_and_severity, score_and_severity
 from monai_semise.handlers.severity_writer import SeverityWriterHandler
-from monai_semise.handlers.training_checkpoint import TrainingCheckpointHandler
+from monai_semise.handlers.training_checkpoint import TrainingCheckpointHandler, remove_checkpoints
 from monai_semise.handlers.training_log import TrainingLogHandler, read_training_log
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "grade_and_severity",
     "read_training_log",
     "score_and_severity",
+    "remove_checkpoints",
 ]

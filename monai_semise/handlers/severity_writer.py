@@ -12,6 +12,7 @@ import numpy as np
 from monai_semise.data.datalist import UNGRADED
 from monai_semise.handlers.result_writer import ResultWriterHandler
 from monai_semise.severity import SeverityCalibrator
+from monai_semise.utils import InputError
 
 __all__ = ["SeverityWriterHandler"]
 
@@ -49,10 +50,18 @@ class SeverityWriterHandler(ResultWriterHandler):
         self.calibrator = calibrator
 
     def _reader(self, batch: Mapping[str, Any], output: Any) -> Callable[[int], Iterable[Mapping[str, Any]]]:
-        columns = self._columns({name: value.cpu().numpy() for name, value in output.items()})
+        values = {name: value.cpu().numpy() for name, value in output.items()}
+        finite = np.isfinite(values["score"])
+        columns = self._columns({**values, "score": np.where(finite, values["score"], 0)})
         severities = [self.items[index]["severity"] for index in batch["index"].tolist()]
         columns["severity"] = ["" if severity == UNGRADED else severity for severity in severities]
-        return lambda place: [{name: values[place] for name, values in columns.items()}]
+
+        def rows(place: int) -> list[dict[str, Any]]:
+            if not finite[place]:
+                raise InputError("its severity score is not a finite number; with --amp True, try --amp False")
+            return [{name: cells[place] for name, cells in columns.items()}]
+
+        return rows
 
     def _columns(self, output: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Cells of the images of a batch, by column."""

@@ -16,7 +16,16 @@ from torch.optim import Optimizer
 
 from monai_semise.utils import InputError, is_main_process, load_checkpoint, save_checkpoint, unwrap
 
-__all__ = ["TrainingCheckpointHandler"]
+__all__ = ["TrainingCheckpointHandler", "remove_checkpoints"]
+
+
+def remove_checkpoints(folder: str | os.PathLike) -> None:
+    """Delete the checkpoints of all phases, before the first one starts anew: killed in it and started again, the run
+    would otherwise go on with the later phases of the run before."""
+    if is_main_process():
+        for kind in ("last", "best"):
+            for path in Path(folder).glob(f"*_{kind}.pt"):
+                path.unlink()
 
 
 class TrainingCheckpointHandler:
@@ -37,6 +46,9 @@ class TrainingCheckpointHandler:
         lr_scheduler: its schedule.
         evaluator: validation engine with a key metric; None saves no best weights.
         settings: settings that must not change between start and resumption; compared by their printed form.
+        made_of: digests of what settings name (:func:`monai_semise.data.datalist_digest`,
+            :func:`monai_semise.utils.file_digest`), by setting, which must not change either: trained on one split, a
+            network must not be measured on another.
         resume: whether to go on from ``<phase>_last.pt`` when it is there; if not, checkpoints of the phase are
             deleted at the start.
     """
@@ -50,6 +62,7 @@ class TrainingCheckpointHandler:
         lr_scheduler: Any,
         evaluator: Engine | None = None,
         settings: Mapping[str, Any] | None = None,
+        made_of: Mapping[str, str] | None = None,
         resume: bool = True,
     ) -> None:
         self.last_path = Path(folder) / f"{phase}_last.pt"
@@ -60,6 +73,7 @@ class TrainingCheckpointHandler:
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
         self.settings = {name: str(value) for name, value in (settings or {}).items()}
+        self.settings |= {f"content of {name}": digest for name, digest in (made_of or {}).items()}
         self.resume = resume
         self.logger = logging.getLogger("monai_semise")
 

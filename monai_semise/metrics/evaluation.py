@@ -57,7 +57,7 @@ def evaluate_predictions(
         y: true grades, integers of at least 0, shape (N,).
         predictions: predictions for the same images, by the name of the predictor.
         training_grades: grades of the training images, which the baselines are made from; negative ones (ungraded) are
-            left out.
+            left out. Without any, there are no baselines, and a warning says so.
         groups: patient of each image, see :func:`monai_semise.metrics.bootstrap_intervals`.
         n_resamples: number of resamples.
         confidence: of the intervals, between 0 and 1.
@@ -67,7 +67,7 @@ def evaluate_predictions(
         a row for each predictor and for the two of :data:`BASELINES`.
 
     Raises:
-        InputError: without an image or a training grade, when lengths differ, when a true grade is negative, or when a
+        InputError: without an image, when lengths differ, when a true grade is negative, or when a
             predictor has the name of a baseline.
 
     Example:
@@ -80,13 +80,9 @@ def evaluate_predictions(
     y, training_grades = y.cpu(), training_grades.cpu()
     _check(y, predictions, groups)
     n_grades = 1 + int(torch.cat([y, training_grades]).max())
-    constant, random = BASELINES
     given = {part for part in GradePrediction._fields for p in predictions.values() if getattr(p, part) is not None}
-    every = {
-        **predictions,
-        constant: constant_majority(training_grades, len(y), n_grades),
-        random: stratified_random(training_grades, len(y), n_grades, seed),
-    }
+    known = bool((training_grades >= 0).any())
+    every = {**predictions, **(_baselines(training_grades, len(y), n_grades, seed) if known else {})}
     rows = {}
     for name, prediction in every.items():
         metrics = {
@@ -100,8 +96,18 @@ def evaluate_predictions(
         for name, prediction in predictions.items()
         for sentence in (*constant_warnings(name, prediction), *_chance_warnings(name, prediction, rows[name], y))
     ]
+    if not known:
+        warnings.append("no training image is graded, so that no predictor that never looks stands beside the model")
     n_groups = int(group_numbers(groups).max()) + 1
     return Evaluation(rows, warnings + few_groups_warnings(n_groups), len(y), n_groups)
+
+
+def _baselines(training_grades: Tensor, n_images: int, n_grades: int, seed: int) -> dict[str, GradePrediction]:
+    constant, random = BASELINES
+    return {
+        constant: constant_majority(training_grades, n_images, n_grades),
+        random: stratified_random(training_grades, n_images, n_grades, seed),
+    }
 
 
 def _check(y: Tensor, predictions: Mapping[str, GradePrediction], groups: Sequence[Hashable] | Tensor) -> None:

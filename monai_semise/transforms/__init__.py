@@ -10,6 +10,7 @@ from monai_semise.transforms.batch_augment import (
     RandBatchAugmentD,
     RandBatchAugmentd,
     RandBatchAugmentDict,
+    augment_config,
 )
 from monai_semise.transforms.crop_breast import CropBreast, CropBreastD, CropBreastd, CropBreastDict
 from monai_semise.transforms.dicom_to_presentation import (
@@ -62,4 +63,5 @@ __all__ = [
     "RandBatchAugmentD",
     "RandBatchAugmentDict",
     "RandBatchAugmentd",
+    "augment_config",
 ]

@@ -18,7 +18,7 @@ from monai_semise.transforms.gaussian_blur import gaussian_blur
 from monai_semise.transforms.random_affine import random_affine, random_crop, sampling_grid, uniform
 from monai_semise.utils import plain_tensor
 
-__all__ = ["RandBatchAugment", "RandBatchAugmentD", "RandBatchAugmentDict", "RandBatchAugmentd"]
+__all__ = ["RandBatchAugment", "RandBatchAugmentD", "RandBatchAugmentDict", "RandBatchAugmentd", "augment_config"]
 
 # at a time, so that what they need stays in the processor's cache; with a multiple of 16, the number of values that
 # torch draws at once, the noise is what the whole batch would get
@@ -181,3 +181,16 @@ class RandBatchAugmentd(MapTransform, RandomizableTrait):
 
 
 RandBatchAugmentD = RandBatchAugmentDict = RandBatchAugmentd
+
+
+def augment_config(augment: Any) -> dict[str, Any] | None:
+    """The config of a :class:`RandBatchAugment`, all its arguments named, for the record of a run; None for others.
+
+    Example:
+        >>> augment_config(RandBatchAugment(flip_axes=(0,)))["flip_axes"]
+        [0]
+    """
+    if type(augment) is not RandBatchAugment:
+        return None
+    arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(augment).items()}
+    return {"_target_": "monai_semise.transforms.RandBatchAugment", **arguments}

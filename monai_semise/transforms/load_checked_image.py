@@ -15,7 +15,7 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import LoadImage, MapTransform, Transform
 from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 from monai.utils.enums import TransformBackends
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from monai_semise.data import DicomReader
 from monai_semise.utils import InputError
@@ -45,6 +45,29 @@ class BitmapTiffReader(PILReader):
         return all(_is_bitmap_tiff(name) for name in ensure_tuple(filename))
 
 
+class TurnedPhotoReader(PILReader):
+    """MONAI's Pillow reader for JPEG and PNG files that a camera has marked as turned or mirrored (EXIF orientation).
+
+    MONAI reads them as they are stored; viewers, and who draws masks in one, see them upright.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(converter=ImageOps.exif_transpose)
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        return all(_is_turned_photo(name) for name in ensure_tuple(filename))
+
+
+def _is_turned_photo(name: PathLike) -> bool:
+    if not str(name).lower().endswith((".jpg", ".jpeg", ".png")):
+        return False
+    try:
+        with Image.open(name) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except OSError:  # no image: the other readers' to tell
+        return False
+
+
 def _is_bitmap_tiff(name: PathLike) -> bool:
     if not str(name).lower().endswith((".tif", ".tiff")):
         return False
@@ -58,10 +81,11 @@ def _is_bitmap_tiff(name: PathLike) -> bool:
 class LoadCheckedImage(Transform):
     """Read an image with MONAI's :class:`~monai.transforms.LoadImage`, channel first, and check what came.
 
-    Axes are (channel, x, y[, z]) for every format: the first spatial axis runs along a row of the picture. DICOM, told
-    by its content, goes to :class:`~monai_semise.data.DicomReader`, other formats to MONAI's readers. Trailing spatial
-    axes of length 1 (a NIfTI file of one slice) are dropped. Of the header, only geometry and the
-    :class:`~monai_semise.data.DicomInfo` stay in the metadata: nothing that could name a patient.
+    Axes are (channel, x, y[, z]) for every format: the first spatial axis runs along a row of the picture. Photographs
+    are turned as their EXIF orientation says. DICOM, told by its content, goes to
+    :class:`~monai_semise.data.DicomReader`, other formats to MONAI's readers. Trailing spatial axes of length 1 (of a
+    NIfTI file of one slice) are dropped. Of the header, only geometry and the :class:`~monai_semise.data.DicomInfo`
+    stay in the metadata: nothing that could name a patient.
 
     Args:
         channels: number of channels that the image must have; None = any.
@@ -84,6 +108,7 @@ class LoadCheckedImage(Transform):
         self.load = LoadImage(image_only=True, ensure_channel_first=True, **kwargs)
         if kwargs.get("reader") is None:
             self.load.register(BitmapTiffReader())
+            self.load.register(TurnedPhotoReader())
             self.load.register(DicomReader())
 
     def __call__(self, filename: str | os.PathLike) -> MetaTensor:

@@ -21,6 +21,7 @@ from monai_semise.utils import InputError, plain_tensor
 __all__ = ["LoadMask", "LoadMaskD", "LoadMaskDict", "LoadMaskd"]
 
 MaskFiles = str | os.PathLike | Sequence[str | os.PathLike | None]
+LOSSY = (".jpg", ".jpeg")
 MOST_VALUES = 32
 """Above so many different values, a file is no mask: lossy compression or interpolation blurred it."""
 
@@ -119,6 +120,11 @@ class LoadMask(Transform):
         return (values == labels).byte()
 
     def _read(self, file: str | os.PathLike, image: Tensor, image_name: str) -> Tensor:
+        if str(file).lower().endswith(LOSSY):
+            raise InputError(
+                f"{file}: a JPEG holds no exact mask, its compression blurs the border; threshold it at half of its "
+                "largest value, and save it as PNG"
+            )
         values = self.load(file)
         if values.shape[1:] != image.shape[1:]:
             raise InputError(

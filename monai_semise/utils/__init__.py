@@ -16,7 +16,14 @@ from monai_semise.utils.distributed import (
     world_size,
 )
 from monai_semise.utils.errors import InputError, SemiseError, TrainingError, find_semise_error
-from monai_semise.utils.files import ensure_writable, load_checkpoint, save_checkpoint, write_json, write_whole
+from monai_semise.utils.files import (
+    ensure_writable,
+    file_digest,
+    load_checkpoint,
+    save_checkpoint,
+    write_json,
+    write_whole,
+)
 from monai_semise.utils.printable_text import printable
 from monai_semise.utils.tensors import at_least_float32, plain_tensor
 
@@ -27,6 +34,7 @@ __all__ = [
     "at_least_float32",
     "batch_norms",
     "ensure_writable",
+    "file_digest",
     "find_semise_error",
     "first_of_ranks",
     "gather_with_gradient",

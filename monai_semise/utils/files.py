@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -15,7 +16,7 @@ import torch
 
 from monai_semise.utils.errors import InputError
 
-__all__ = ["ensure_writable", "load_checkpoint", "save_checkpoint", "write_json", "write_whole"]
+__all__ = ["ensure_writable", "file_digest", "load_checkpoint", "save_checkpoint", "write_json", "write_whole"]
 
 
 @contextmanager
@@ -111,3 +112,20 @@ def ensure_writable(folder: str | os.PathLike, option: str = "--output_dir") -> 
             f"free it, or name another folder with {option}"
         ) from error
     return folder
+
+
+def file_digest(path: str | os.PathLike | None) -> str:
+    """SHA-256 of a file, by which to tell later whether it is still the same; empty where none is named (None, or
+    ``"null"`` as the command line has it), or there is none.
+
+    Example:
+        >>> file_digest("null")
+        ''
+    """
+    if path is None or str(path) == "null" or not Path(path).is_file():
+        return ""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

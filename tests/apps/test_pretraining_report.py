@@ -88,3 +88,25 @@ def test_reference_is_the_mean_over_all_healthy_training_images(report):
     with torch.inference_mode():
         healthy = torch.stack([app.training[n]["image"] for n in (0, 2)])
         assert torch.allclose(network.healthy_reference, network(healthy)[:, 0].mean(dim=0), atol=1e-5)
+
+
+def test_without_graded_training_images_the_held_out_ones_are_measured_all_the_same(report, tmp_path):
+    """As after training on comparisons alone."""
+    app = report(validation=[0, 1, 2, 2, 1, 0], test=[0, 1, 2])
+    app.training_items = [{**item, "severity": -1} for item in app.training_items]
+    app.network.learns_reference = True
+    app.network.set_healthy_reference(torch.rand(8))
+    save_checkpoint(tmp_path / "best.pt", app.network.state_dict())
+    summary = app.write()
+    assert set(summary["test"]["evaluation"]["rows"]) == {"distance from healthy"}
+    assert any("no training image is graded" in text for text in summary["test"]["evaluation"]["warnings"])
+    assert (tmp_path / "severity.csv").exists()
+
+
+def test_a_measure_that_is_not_defined_is_null(report, tmp_path, monkeypatch, caplog):
+    app = report(validation=[0, 1, 2])
+    monkeypatch.setattr(app, "_score", lambda dataset: torch.full((len(dataset),), 0.3))
+    with caplog.at_level("INFO", logger="monai_semise"):
+        app.write()
+    written = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert written["validation"]["kendall_tau"] is None

@@ -18,10 +18,11 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from monai_semise.__main__ import main
+from monai_semise.handlers import SeverityWriterHandler
 from monai_semise.networks import SemiseNet
 from monai_semise.severity import SeverityCalibrator
 from monai_semise.transforms import LoadCheckedImage
-from monai_semise.utils import find_semise_error, load_checkpoint
+from monai_semise.utils import InputError, find_semise_error, load_checkpoint
 from tests.bundles import harness
 from tests.bundles.harness import ROOT
 from tests.dicom.sources import complaints, unplaced
@@ -333,3 +334,22 @@ def test_images_are_prepared_as_in_training():
     assert configs["semise_classification"]["train"]["preprocessing"] == expected
     assert configs["semise_severity_inference"]["preprocessing"] == expected
     assert configs["semise_classification_inference"]["preprocessing"] == expected
+
+
+def test_a_score_that_is_no_number_is_listed_and_grades_beyond_the_scale_are_not_measured(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    content = json.loads(trained[1].read_text())
+    content["test"][0]["severity"] = 7
+    datalist = trained[1].with_name("beyond.json")
+    datalist.write_text(json.dumps(content))
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps({**settings, "grade_names": ["a", "b", "c", "d", "e"]}))
+    infer("semise_severity_inference", run_dir=run, output_dir=tmp_path / "out", input=datalist, n_shown=0)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 image(s) have a grade beyond the model&#39;s 5" in page
+
+    handler = SeverityWriterHandler(tmp_path, content["test"], SeverityCalibrator().fit([0, 1, 2], [0, 1, 2]))
+    rows = handler._reader({"index": torch.arange(2)}, {"score": torch.tensor([float("nan"), 0.5])})
+    with pytest.raises(InputError, match="its severity score is not a finite number"):
+        rows(0)
+    assert float(rows(1)[0]["score"]) == 0.5

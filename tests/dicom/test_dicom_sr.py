@@ -137,3 +137,8 @@ def test_without_highdicom(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(InputError, match=r'DICOM SR: needs .*pip install "monai-semise\[dicom\]"'):
         write_severity_sr(tmp_path / "sr.dcm", unplaced(tmp_path / "a.dcm"), **FULL)
+
+
+def test_a_grade_without_a_name_is_a_number_alone(tmp_path):
+    write_severity_sr(tmp_path / "sr.dcm", unplaced(tmp_path / "a.dcm"), 0.5, grade=3, grade_names=["a", "b"])
+    assert "GRADE3" not in str(pydicom.dcmread(tmp_path / "sr.dcm"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from monai_semise.handlers import TrainingCheckpointHandler
+from monai_semise.handlers import TrainingCheckpointHandler, remove_checkpoints
 from monai_semise.utils import InputError
 
 
@@ -121,3 +121,21 @@ def test_failed_save_keeps_the_checkpoint_before(tmp_path, monkeypatch):
         resumed.run(2)
     assert (tmp_path / "train_last.pt").read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["train_best.pt", "train_last.pt"]
+
+
+def test_other_content_under_the_same_name_is_named(tmp_path):
+    settings = {"datalist": "my.json"}
+    Part(tmp_path, METRICS, settings=settings, made_of={"datalist": "ab"}).run(2)
+    Part(tmp_path, METRICS, settings=settings, made_of={"datalist": "ab"}).run(2)
+    message = "is of a run with content of datalist = ab, and now it is cd"
+    with pytest.raises(InputError, match=message):
+        Part(tmp_path, METRICS, settings=settings, made_of={"datalist": "cd"}).run(2)
+
+
+def test_checkpoints_of_all_phases_are_removed(tmp_path):
+    names = [f"{phase}_{kind}.pt" for phase in ("discriminate", "train") for kind in ("last", "best")]
+    for name in (*names, "other.pt"):
+        (tmp_path / name).touch()
+    remove_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pt"]
+    remove_checkpoints(tmp_path / "none")

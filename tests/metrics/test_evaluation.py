@@ -150,11 +150,18 @@ def test_few_patients_are_told_of(n_patients):
         ({"predictions": {"ours": GradePrediction(Y[1:])}}, "ours has 119 rows of grade for 120 images"),
         ({"predictions": {"ours": GradePrediction(Y, score=Y[1:])}}, "ours has 119 rows of score for 120 images"),
         ({"predictions": {BASELINES[0]: GOOD}}, '"constant-majority" is the name of a baseline'),
-        ({"training_grades": torch.tensor([-1])}, "training grades: none is graded"),
-        ({"training_grades": Y[:0]}, "training grades: none is graded"),
         ({"y": Y[:0], "predictions": {"ours": GradePrediction(Y[:0])}, "groups": []}, "no image to measure"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(InputError, match=message):
         evaluate(**{"y": Y, "predictions": {"ours": GOOD}, **change})
+
+
+@pytest.mark.parametrize("training_grades", [torch.tensor([-1, -1]), torch.tensor([], dtype=torch.long)])
+def test_without_a_training_grade_there_are_no_baselines_and_it_is_said(training_grades):
+    y = torch.tensor([0, 1, 2] * 10)
+    table = evaluate_predictions(y, {"model": GradePrediction(y)}, training_grades, range(30), n_resamples=20)
+    assert set(table.rows) == {"model"}
+    assert table.rows["model"]["macro_f1"].value == 1
+    assert "no training image is graded" in table.warnings[-1]

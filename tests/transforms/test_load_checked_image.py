@@ -374,3 +374,20 @@ def test_error_in_a_loader_can_be_found(write):
     with pytest.raises(RuntimeError) as caught:
         next(iter(loader))
     assert "bad.png: cannot be read as an image" in str(find_semise_error(caught.value))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_as_a_viewer_turns_them(tmp_path, orientation, suffix):
+    upright = np.zeros((40, 60, 3), dtype=np.uint8)
+    upright[:20, :30] = 250  # its upper left quarter
+    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    stored = Image.fromarray(upright) if back is None else Image.fromarray(upright).transpose(Image.Transpose(back))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    stored.save(path, exif=exif)
+    loaded = LoadCheckedImage(channels=3)(path)
+    assert loaded.shape == (3, 60, 40)
+    assert loaded[:, 2:28, 2:18].min() > 200
+    assert loaded[:, 32:].max() < 50 > loaded[:, :, 22:].max()

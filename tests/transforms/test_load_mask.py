@@ -266,3 +266,12 @@ def test_missing_keys(image):
 
 def test_aliases():
     assert LoadMaskD is LoadMaskDict is LoadMaskd
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_jpeg_is_no_mask(tmp_path, image, shape, quality):
+    """Its few blurred values would all count as foreground."""
+    path = tmp_path / "mask.JPG"
+    Image.fromarray(255 * shape).save(path, "JPEG", quality=quality)
+    with pytest.raises(InputError, match=r"mask\.JPG: a JPEG holds no exact mask"):
+        LoadMask()(str(path), image)

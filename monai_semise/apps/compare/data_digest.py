@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_semise.apps.compare.digest import short_digest
 from monai_semise.data.datalist import SECTIONS
+from monai_semise.data.source_files import detached_data
 from monai_semise.utils import InputError
 
 __all__ = ["data_digest", "file_states"]
@@ -65,7 +66,8 @@ def _paths(item: Mapping[str, Any]) -> Iterator[str]:
 def _state(path: str) -> list[Any]:
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
-        return [status.st_size, status.st_mtime_ns]
+        data = detached_data(path)
+        return [status.st_size, status.st_mtime_ns, *([] if data is None else _state(data))]
     with os.scandir(path) as entries:
         shown = (entry for entry in entries if entry.is_file() and not entry.name.startswith("."))  # no .DS_Store
         files = sorted(shown, key=lambda entry: entry.name)

@@ -26,11 +26,14 @@ __all__ = ["CsvTable"]
 USUAL = {
     "image": ("image", "filename", "file", "path", "image_path"),
     "grade": ("severity", "grade", "label", "level", "diagnosis"),
-    "group": ("group", "patient", "patient_id", "study", "study_id", "subject"),
+    "group": (
+        *("group", "patient", "patient_id", "subject", "subject_id", "participant", "participant_id", "mrn", "case_id"),
+        *("study", "study_id", "study_instance_uid"),
+    ),
     "split": ("split", "set"),
     "mask": ("mask",),
 }
-"""Column names that are taken without an option, the first one found."""
+"""Column names that are taken without an option, the first one found, however they are spaced: ``PatientID``, too."""
 ABSENT = "absent"
 SHOWN = 8
 
@@ -43,10 +46,11 @@ class CsvTable(Source):
     Licence: of the images themselves.
 
     Layout: a CSV file with a header, as the root or alone in it. Columns are taken by their usual names, upper or lower
-    case (image: ``image``, ``filename``, ``file``, ``path``, ``image_path``; grade: ``severity``, ``grade``, ``label``,
-    ``level``, ``diagnosis``; group: ``group``, ``patient``, ``patient_id``, ``study``, ``study_id``, ``subject``;
-    split: ``split``, ``set``; mask: ``mask``), or named by options. Image and mask files are given from the folder of
-    the table, or absolute; an image may be the folder of a DICOM series.
+    case and however spaced (image: ``image``, ``filename``, ``file``, ``path``, ``image_path``; grade: ``severity``,
+    ``grade``, ``label``, ``level``, ``diagnosis``; group: ``group``, ``patient``, ``patient_id``, ``subject``,
+    ``subject_id``, ``participant``, ``participant_id``, ``mrn``, ``case_id``, ``study``, ``study_id``,
+    ``study_instance_uid``; split: ``split``, ``set``; mask: ``mask``), or named by options. Image and mask files are
+    given from the folder of the table, or absolute; an image may be the folder of a DICOM series.
 
     Grade order: a column of whole numbers is taken as it stands, 0 = healthy; with a column ``severity``, a column
     ``grade`` gives the names. Names of grades need ``--grades``, in order. An empty cell is an ungraded image.
@@ -142,7 +146,7 @@ class CsvTable(Source):
                 split = self._split(path, line, columns["split"], row)
                 collection.records.append(Record(image, severity, group or None, split, _masks(path.parent, files)))
         if columns["group"] is None:
-            group_by_patient(collection)
+            group_by_patient(collection, "--group-column")
         return collection
 
     def _grading(self, path: Path, table: pd.DataFrame, column: str | None) -> Grading:
@@ -181,8 +185,12 @@ class CsvTable(Source):
 
 
 def _usual_column(table: pd.DataFrame, role: str) -> str | None:
-    present = {column.casefold(): column for column in reversed(table.columns)}
-    return next((present[name] for name in USUAL[role] if name in present), None)
+    present = {_bare(column): column for column in reversed(table.columns)}
+    return next((present[_bare(name)] for name in USUAL[role] if _bare(name) in present), None)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.casefold())
 
 
 def _no_column(path: Path, table: pd.DataFrame, role: str) -> str:

@@ -15,15 +15,23 @@ from monai_semise.data.collection import Collection
 __all__ = ["group_by_patient"]
 
 
-def group_by_patient(collection: Collection) -> None:
+def group_by_patient(collection: Collection, option: str | None = None) -> None:
     """Make the PatientID in the headers of DICOM images (files or folders of a series) their group, in place.
 
     The identifiers are marked as private, so that they are written nowhere. Images of other formats, and those whose
-    header has no PatientID, stand alone.
+    header has no PatientID, stand alone; where all do, a note says so.
+
+    Args:
+        collection: whose images have no groups.
+        option: by which they can be given; None where they cannot.
     """
     headers = {record.image: _dicom_file(record.image) for record in collection.records}
     dicom = {image: file for image, file in headers.items() if file is not None}
     if not dicom:
+        collection.notes.append(
+            "patients are not known: images of one may lie on both sides of the split"
+            + (f"; tell them with {option}" if option else "")
+        )
         return
     progress = tqdm(dicom.items(), desc="Reading patients", unit="image")
     patient = {image: str(read_header(file, ["PatientID"]).get("PatientID") or "").strip() for image, file in progress}

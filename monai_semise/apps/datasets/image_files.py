@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from monai_semise.apps.datasets.dicom_files import DICOM_SUFFIXES, is_dicom_file
@@ -49,7 +49,7 @@ def list_images(folder: Path, recursive: bool = False, dicom_by_content: bool = 
         recursive: whether to look in the folders below it too.
         dicom_by_content: whether a file with another ending, or none, is opened to see if it is a DICOM file.
     """
-    found = folder.rglob("*") if recursive else folder.iterdir()
+    found = _below(folder) if recursive else folder.iterdir()
     return sorted(
         path
         for path in found
@@ -57,6 +57,18 @@ def list_images(folder: Path, recursive: bool = False, dicom_by_content: bool = 
         and path.is_file()
         and (path.name.lower().endswith(IMAGE_SUFFIXES) or (dicom_by_content and is_dicom_file(path)))
     )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, those behind links to other folders among them, each folder once."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link back to where it lies
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in names)
 
 
 def require_folder(path: Path, expected: str) -> Path:

@@ -115,7 +115,7 @@ class ImageFolder(Source):
         if self.masks is not None:
             _add_masks(collection, root, self.masks, images)
         if self.group_pattern is None:
-            group_by_patient(collection)
+            group_by_patient(collection, "--group-pattern")
         return collection
 
     def _find_folders(self, root: Path) -> dict[Path, str | None]:

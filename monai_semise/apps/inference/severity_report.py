@@ -86,7 +86,7 @@ class SeverityReport:
         """Write all files and print where they are."""
         worklist = Worklist(self.folder / "severity.csv")
         worklist.write(self.folder / "worklist.csv")
-        graded = worklist.graded()
+        graded, warnings = self._on_the_scale(worklist.graded())
         evaluation = self._evaluate(graded) if len(graded) else None
         n_unreadable = write_page(
             self.folder,
@@ -95,13 +95,22 @@ class SeverityReport:
             shown=self._most_severe(worklist.head(self.n_shown)),
             distribution=embedded(distribution_png(worklist.positions, worklist.position)),
             evaluation=None if evaluation is None else evaluation_rows(evaluation),
-            warnings=[] if evaluation is None else evaluation.warnings,
+            warnings=[*warnings, *([] if evaluation is None else evaluation.warnings)],
             n_graded=len(graded),
             reliability=embedded(self._reliability(graded)) if len(graded) else None,
             coverage=self._coverage(graded),
             grade_names=self.grade_names or [],
         )
         print_files(self.folder, FILES, [f"{len(worklist)} image(s) scored, {n_unreadable} could not be read"])
+
+    def _on_the_scale(self, graded: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Images whose true grade the model knows, and what is to be said of the others."""
+        if not self.grade_names:
+            return graded, []
+        known = graded["severity"].astype(int) < len(self.grade_names)
+        n_beyond = int((~known).sum())
+        told = f"{n_beyond} image(s) have a grade beyond the model's {len(self.grade_names)}, and are not measured here"
+        return graded[known], [told] if n_beyond else []
 
     def _most_severe(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
         item_of = self._items_of(rows["image"])

@@ -74,7 +74,10 @@ def training_config(paths: Sequence[str | os.PathLike], settings: Mapping[str, A
         content["initialize"].insert(seeded + 1, f"$@encoder not in (None, 'null') and {load}")
     # beside the settings of the training, what the network is built of, though it may come from the datalist
     kept = {*content["settings"], *re.findall(r"@(\w+)", json.dumps(network))}
-    return _loadable({**content, **{name: settings[name] for name in content if name in kept & settings.keys()}})
+    own = {name: settings[name] for name in content if name in kept & settings.keys()}
+    if own.get("augment") is None:  # another transform than ours, which settings cannot hold
+        own.pop("augment", None)
+    return _loadable({**content, **own})
 
 
 def metadata(base: Mapping[str, Any], kind: Kind, settings: Mapping[str, Any], version: str) -> dict[str, Any]:

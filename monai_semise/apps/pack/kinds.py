@@ -141,7 +141,13 @@ KINDS = {
         "the expected grade, the most severe first.",
         references=(SEMISE, CORN),
         inference="semise_classification_inference",
-        overlay=lambda settings: "classification/corn.json" if settings["head"] == "corn" else None,
+        overlay=lambda settings: (
+            "classification/corn.json"
+            if settings["head"] == "corn"
+            else "classification/focal.json"
+            if "focal_gamma" in settings
+            else None
+        ),
         files=("calibration.json", "training_embeddings.pt"),
         output=_grades,
     ),

@@ -43,7 +43,7 @@ def readme_text(
         metadata=metadata,
         image=metadata["network_data_format"]["inputs"]["image"],
         settings=shown,
-        pretrained=settings.get("encoder") or settings.get("imagenet_weights"),
+        pretrained=settings.get("encoder") not in (None, "null") or settings.get("imagenet_weights"),
         evaluations={name: _table(evaluation) for name, evaluation in _evaluations(summary).items()},
         exports=exports,
     )

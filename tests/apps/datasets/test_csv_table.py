@@ -66,10 +66,26 @@ def test_usual_names(root, image, grade):
     assert f"columns taken: image from {image!r}, grade from {grade!r}" in collection.notes
 
 
-@pytest.mark.parametrize("group", ["group", "patient", "patient_id", "study", "study_id", "subject", "Patient_ID"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        *("group", "patient", "patient_id", "study", "study_id", "subject", "Patient_ID", "PatientID", "Patient ID"),
+        *("subject_id", "participant-id", "MRN", "StudyInstanceUID"),
+    ],
+)
 def test_group(root, group):
     write_rows(root, f"image,label,{group}", "images/a.png,0,7", "images/b.png,1,7", "images/c.png,1,")
     assert [record.group for record in read(root).records] == ["7", "7", None]
+
+
+def test_patients_that_are_not_known_are_said(root):
+    write_rows(root, "image,label", "images/a.png,0", "images/b.png,1")
+    assert (
+        "patients are not known: images of one may lie on both sides of the split; tell them with --group-column"
+        in read(root).notes
+    )
+    write_rows(root, "image,label,patient", "images/a.png,0,1", "images/b.png,1,2")
+    assert not any("not known" in note for note in read(root).notes)
 
 
 @pytest.mark.parametrize("column", ["split", "set", "Split"])

@@ -37,7 +37,7 @@ def test_other_formats_are_left_alone(tmp_path):
     )
     assert groups == [None, None, None]
     assert not collection.private_groups
-    assert collection.notes == []
+    assert collection.notes == ["patients are not known: images of one may lie on both sides of the split"]
 
 
 def test_folders_of_slices(tmp_path):

@@ -93,7 +93,10 @@ def test_folders_that_are_no_grade(tmp_path):
         read(tmp_path)
     collection = read(tmp_path, grades=["0", "1"])
     assert set(records_by_name(collection)) == {"a.png", "b.png"}
-    assert collection.notes == [f"1 image file(s) in {tmp_path / 'overview'} are left out: not one of --grades"]
+    assert collection.notes == [
+        f"1 image file(s) in {tmp_path / 'overview'} are left out: not one of --grades",
+        "patients are not known: images of one may lie on both sides of the split; tell them with --group-pattern",
+    ]
     (tmp_path / "overview" / "c.png").unlink()
     assert len(read(tmp_path).records) == 2
 
@@ -374,3 +377,11 @@ def test_command_line_error_in_one_line(tmp_path, capsys):
         f"Error: {tmp_path}: found the folders bad, good, which are not numbered 0, 1, 2, ...; name them in order, the "
         "mildest first, with --grades MILDEST,...,WORST\n"
     )
+
+
+def test_folders_behind_links_are_looked_into_once(tmp_path):
+    write_images(tmp_path / "archive", "p2/b.png")
+    write_images(tmp_path / "root", "0/p1/a.png", "1/c.png")
+    (tmp_path / "root" / "0" / "p2").symlink_to(tmp_path / "archive" / "p2")
+    (tmp_path / "root" / "0" / "loop").symlink_to(tmp_path / "root" / "0")
+    assert set(records_by_name(read(tmp_path / "root"))) == {"a.png", "b.png", "c.png"}

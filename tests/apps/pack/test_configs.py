@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from monai_semise.apps.pack.configs import LOCAL, inference_config, metadata, training_config
 from monai_semise.apps.pack.kinds import KINDS
+from monai_semise.transforms import RandBatchAugment, augment_config
 from monai_semise.utils import InputError
 from tests.apps.pack.runs import BUNDLES
 
@@ -63,6 +64,7 @@ def test_the_encoder_is_loaded_before_it_is_used(name):
         ("semise_pretrain", {"pairs": [None, 10, 1]}, "explicit_pairs.json"),
         ("semise_pretrain", {}, None),
         ("semise_classification", {"head": "corn"}, "classification/corn.json"),
+        ("semise_classification", {"focal_gamma": 2.0}, "classification/focal.json"),
         ("semise_classification", {}, None),
         ("semise_segmentation", {"window": 24}, "segmentation/windows.json"),
         ("semise_segmentation", {}, None),
@@ -155,3 +157,13 @@ def test_a_run_on_windows():
     image, output = tensors("semise_segmentation", window=24)
     assert image["spatial_shape"] == output["spatial_shape"] == [24, 24]
     assert image["is_patch_data"] is output["is_patch_data"] is True
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_augmentation_is_the_runs(name):
+    own = augment_config(RandBatchAugment(flip_axes=(0,), rotation=5))
+    config = training_config([BUNDLES / f"{name}.json"], {"augment": json.loads(json.dumps(own))})
+    augment = ConfigParser(config).get_parsed_content("augment")
+    assert (augment.flip_axes, augment.rotation) == ((0,), 5)
+    unknown = training_config([BUNDLES / f"{name}.json"], {"augment": None})
+    assert unknown["augment"] == shipped(name)["augment"]

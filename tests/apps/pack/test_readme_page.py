@@ -74,3 +74,7 @@ def test_exports():
     assert "`models/model.ts` holds the same network" in page(exports=["models/model.ts"])
     assert "`a` and `b` hold the same network" in page(exports=["a", "b"])
     assert "same network" not in page()
+
+
+def test_an_encoder_that_started_at_random_is_not_said_to_be_pretrained():
+    assert "were random at first" in page(encoder="null")
