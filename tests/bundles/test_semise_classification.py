@@ -179,5 +179,5 @@ def test_every_setting_is_documented():
     section = page.split("# Settings of `semise_classification`")[1].split("\n# ")[0]
     config = json.loads(CONFIG.read_text())
     parts = {"imports", "bundle_root", "initialize", "run", "data", "graded", "settings", "network_def", "network"}
-    parts |= {"augment", "images", "train", "validate", "test", "report", "memory_format"}
+    parts |= {"augment", "images", "made_of", "train", "validate", "test", "report", "memory_format"}
     assert [name for name in config if name not in parts and f"`{name}`" not in section] == []

@@ -176,4 +176,4 @@ def test_at_most_half_of_a_batch_is_ungraded(tmp_path):
 
 
 def test_learns(tmp_path):
-    assert_learns(tmp_path, "ropaws", epochs=16, embedding_dim=64, encoder_lr=0.05, head_lr=0.05)
+    assert_learns(tmp_path, "ropaws", epochs=30, embedding_dim=64)  # at higher rates all embeddings may fall together
