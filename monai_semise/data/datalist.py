@@ -158,8 +158,7 @@ def datalist_digest(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         >>> datalist_digest({"test": items}) == datalist_digest({"test": [{"severity": 0, "image": "a.png"}]})
         True
     """
-    told = {name: [sorted(item.items()) for item in items] for name, items in sorted(datalist.items())}
-    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(datalist, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def graded_items(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Item]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 __all__ = ["BFloat16Inferer"]
 
 SLOW = ("AVX2", "NO AVX")
-"""What PyTorch calls the x86 processors on which it is."""
+"""What PyTorch calls x86 processors that compute bfloat16 slower than float32."""
 
 
 class BFloat16Inferer(Inferer):

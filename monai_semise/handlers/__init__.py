@@ -35,6 +35,6 @@ __all__ = [
     "embedding_and_severity",
     "grade_and_severity",
     "read_training_log",
-    "score_and_severity",
     "remove_checkpoints",
+    "score_and_severity",
 ]

@@ -124,7 +124,7 @@ class SemiseLoss(_Loss):
         """
         _check_shape(input)
         # a term whose share is 0 is the zero of an empty sum: it keeps the graph of every head
-        nt_xent = self._nt_xent(_once(input, target)) if self.alpha > 0 else input[:0].sum()
+        nt_xent = self._nt_xent(input[:, _taken(target)]) if self.alpha > 0 else input[:0].sum()
         preference = self._preference(input[0], target) if self.alpha < 1 else input[:0].sum()
         self.terms = {"nt_xent": nt_xent.detach(), "preference": preference.detach()}
         loss = semise_loss(nt_xent, preference, self.alpha)
@@ -144,9 +144,9 @@ class SemiseLoss(_Loss):
         return self.nt_xent(input[0, :, CONTRAST], input[1, :, CONTRAST])
 
     def _preference(self, graded_view: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-        projection = _once(graded_view[None, :, PROJECTION], target)[0]
-        healthy = _once(target["severity"][None], target)[0]
-        reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(healthy))
+        taken = _taken(target)
+        projection, severity = graded_view[taken, PROJECTION], target["severity"][taken]
+        reference = healthy_reference(gather_with_gradient(projection), gather_with_gradient(severity))
         reference = reference.detach() if self.detach_reference else reference
         embedding = graded_view[:, PREFERENCE]
         if "pairs" in target:
@@ -203,10 +203,10 @@ class HealthyAnomalyLoss(_Loss):
         return loss
 
 
-def _once(rows: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-    """Of values of shape (V, N, ...), those of images that no lower rank has: explicit pairs of two processes may name
-    one image, which would be its own false negative."""
-    return rows[:, first_of_ranks(target["index"])] if "pairs" in target and "index" in target else rows
+def _taken(target: Mapping[str, Tensor]) -> Tensor | slice:
+    """Rows of images that no lower rank has: explicit pairs of two processes may name one image, which would be its own
+    false negative."""
+    return first_of_ranks(target["index"]) if "pairs" in target and "index" in target else slice(None)
 
 
 def _check_shape(input: Tensor) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from monai_semise.apps.compare.stage import Stage, state_of
+from monai_semise.apps.compare.stage import Stage, runs_of, state_of
 from monai_semise.apps.compare.stage_process import StageProcess
 
 __all__ = ["Environment", "device_slots", "is_first_process", "run_stages"]
@@ -56,9 +56,6 @@ def run_stages(stages: Sequence[Stage], slots: Sequence[Environment], processes:
     Returns:
         what went wrong, by folder of the stage (those of :attr:`Stage.problem` included), in one line each.
     """
-    runs: dict[tuple, list[Stage]] = {}
-    for stage in stages:
-        runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)
     free: queue.SimpleQueue[Environment] = queue.SimpleQueue()
     for slot in slots:
         free.put(slot)
@@ -76,7 +73,7 @@ def run_stages(stages: Sequence[Stage], slots: Sequence[Environment], processes:
                 free.put(environment)
 
         with ThreadPoolExecutor(len(slots)) as pool:
-            futures: list[Future] = [pool.submit(one_run, own) for own in runs.values()]
+            futures: list[Future] = [pool.submit(one_run, own) for own in runs_of(stages)]
             try:
                 for future in as_completed(futures):
                     future.result()

@@ -15,7 +15,7 @@ from monai_semise.apps.compare.digest import short_digest
 from monai_semise.apps.compare.stage_configs import changes_results
 from monai_semise.utils import write_json
 
-__all__ = ["Stage", "adopt_run", "changes_of", "earlier_start", "read_record", "state_of", "write_record"]
+__all__ = ["Stage", "adopt_run", "changes_of", "earlier_start", "read_record", "runs_of", "state_of", "write_record"]
 
 RECORD = "stage.json"
 SUMMARY = "summary.json"
@@ -77,6 +77,14 @@ class Stage(NamedTuple):
     def digest(self) -> str:
         """The plan as one short text."""
         return short_digest(self.plan)
+
+
+def runs_of(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """The stages of each run, in the order in which they were given: pretraining first."""
+    runs: dict[tuple[str, float, int], list[Stage]] = {}
+    for stage in stages:
+        runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)
+    return list(runs.values())
 
 
 def state_of(stage: Stage) -> str:

@@ -17,7 +17,7 @@ from monai_semise.apps.compare.methods import ALPHA, Method, choose_methods, fin
 from monai_semise.apps.compare.options import ComparisonOptions
 from monai_semise.apps.compare.plan import Plan, TunedSettings, plan_methods
 from monai_semise.apps.compare.run_results import read_predictions, unreadable_results
-from monai_semise.apps.compare.stage import Stage, adopt_run, state_of
+from monai_semise.apps.compare.stage import Stage, adopt_run, runs_of, state_of
 from monai_semise.apps.compare.tuning_grid import settings_as_text, tuning_grid
 from monai_semise.metrics import MEASURES
 from monai_semise.utils import InputError, write_whole
@@ -155,11 +155,11 @@ def adopt_trials(stages: Sequence[Stage], tuned: Tuned) -> None:
         tuned: tuning that has ended.
     """
     done: dict[tuple[str, str], Path] = {}
-    for trial in _runs(tuned.tuning.plan.stages):
+    for trial in runs_of(tuned.tuning.plan.stages):
         whole = all(stage.folder not in tuned.failures and state_of(stage) == "finished" for stage in trial)
         if whole and (trial[0].folder / ENCODER).is_file():
             done |= {(stage.kind, stage.digest): stage.folder for stage in trial}
-    for run in _runs(stages):
+    for run in runs_of(stages):
         if any(state_of(stage) == "finished" for stage in run):
             continue
         for stage in run:
@@ -183,14 +183,6 @@ def tried_settings(tuning: Tuning) -> str:
         f"The one with the best {tuning.measure} of the {n_images} graded validation images was taken. Test images "
         "took no part."
     )
-
-
-def _runs(stages: Sequence[Stage]) -> list[list[Stage]]:
-    """The stages of each run, pretraining first."""
-    runs: dict[tuple[str, float, int], list[Stage]] = {}
-    for stage in stages:
-        runs.setdefault((stage.method, stage.share, stage.seed), []).append(stage)
-    return list(runs.values())
 
 
 def write_trials(trials: Sequence[Trial], measure: str, path: Path) -> None:
